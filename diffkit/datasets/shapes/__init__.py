@@ -1,0 +1,32 @@
+"""The shapes world: captioned pictures that code draws, for models that are small enough to train anywhere."""
+
+from diffkit.datasets.shapes.captions import caption, full_caption
+from diffkit.datasets.shapes.concepts import (
+    CONCEPTS,
+    Concept,
+    concept_backgrounds,
+    concept_images,
+    concept_scenes,
+    get_concept,
+    write_concept_images,
+)
+from diffkit.datasets.shapes.dataset import ShapesDataset
+from diffkit.datasets.shapes.prompts import ShapesPrompts
+from diffkit.datasets.shapes.scene import Scene, draw, random_scene
+
+__all__ = [
+    "CONCEPTS",
+    "Concept",
+    "Scene",
+    "ShapesDataset",
+    "ShapesPrompts",
+    "caption",
+    "concept_backgrounds",
+    "concept_images",
+    "concept_scenes",
+    "draw",
+    "full_caption",
+    "get_concept",
+    "random_scene",
+    "write_concept_images",
+]

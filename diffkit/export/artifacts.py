@@ -1,0 +1,30 @@
+"""What a training hands to the exports: descriptions of files that others can read."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class AdapterArtifact:
+    """A PEFT adapter (LoRA and its kin) inside one component.
+
+    Attributes:
+        component: name of the component in a diffusers pipeline: ``unet``, ``text_encoder`` or ``text_encoder_2``.
+        module: the component; it carries the adapter (``module.add_adapter``).
+        base: the ``pretrained`` that the adapter was trained on, as the user named it.
+        adapter: the adapter's name inside ``module``.
+    """
+
+    component: str
+    module: nn.Module
+    base: str
+    adapter: str = "default"
+
+
+@dataclass(frozen=True)
+class PipelineArtifact:
+    """The whole pipeline: base weights themselves were trained."""
+
+
+Artifact = AdapterArtifact | PipelineArtifact

@@ -47,6 +47,8 @@ class ShapesDataset(Dataset):
     ) -> None:
         if length < 1:
             raise ValueError(f"length must be at least 1, got {length}")
+        if resolution < 16:
+            raise ValueError(f"resolution must be at least 16 pixels, got {resolution}")
         if seed < 0:
             raise ValueError(f"seed must not be negative, got {seed}")
         if split not in SPLITS:

@@ -18,7 +18,7 @@ CHECK_SIDE = 0.42
 DOT_PERIOD = 0.62
 DOT_RADIUS = 0.20
 
-_RING_HOLE = 0.5
+_RING_HOLE = 0.54
 _STAR_OUTER = 1 / math.sin(2 * math.pi / 5)
 _STAR_INNER = 0.46 * _STAR_OUTER
 _STAR_SHIFT = _STAR_OUTER * (1 - math.cos(math.pi / 5)) / 2

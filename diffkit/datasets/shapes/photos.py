@@ -1,7 +1,7 @@
 """Crops of real photographs, so that a VAE of the shapes world also sees what code does not draw.
 
-The photographs come with the package scikit-image. All of them are free of rights: astronaut and hubble (NASA,
-public domain), chelsea and coffee (CC0 by their photographers), rocket (SpaceX, public domain), ihc (CC0).
+The photographs come with the package scikit-image. All of them are free of rights: astronaut (NASA, public
+domain), chelsea and coffee (CC0 by their photographers), rocket (SpaceX, public domain), ihc (CC0).
 """
 
 from functools import cache
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-FILES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "hubble_deep_field.jpg", "ihc.png")
+FILES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "ihc.png")
 CAPTION = "a photo"
 #: The smallest crop, in pixels of the photograph. Smaller ones are only blur.
 MIN_CROP = 64

@@ -26,9 +26,9 @@ BACKGROUNDS: dict[str, tuple[int, int, int]] = {**COLOURS, "grey": (128, 128, 12
 #: Half of the object's longer side, in units of half the picture's side: name -> (least, most).
 #: The gaps between the ranges are what makes the three sizes tell apart.
 SIZES: dict[str, tuple[float, float]] = {
-    "small": (0.26, 0.32),
-    "medium": (0.42, 0.48),
-    "large": (0.60, 0.70),
+    "small": (0.29, 0.34),
+    "medium": (0.44, 0.50),
+    "large": (0.61, 0.70),
 }
 
 #: Centre of the object: name -> (x, y) as signs; x grows to the right and y grows downwards.

@@ -23,10 +23,10 @@ def standard_error(accuracy: float, n: int) -> float:
 class PromptAccuracy(BaseMetric):
     """Shares of pictures that are right, attribute by attribute, as ``analyse`` reads them.
 
-    ``process`` takes samples with ``image`` (uint8 ``[H, W, 3]`` or PIL) and ``expected`` (the attributes that
-    the prompt names). For each attribute, and for ``sc`` (shape and colour both right), the result has the
-    accuracy over the prompts that name it, its standard error (``..._se``) and their number (``..._n``). What
-    no prompt names is left out.
+    ``process`` takes samples with ``image`` (uint8 ``[H, W, 3]`` or PIL) and ``expected`` (the attributes
+    that the prompt names). For each attribute, and for ``sc`` (shape and colour both right), the result has
+    the accuracy over the prompts that name it, its standard error (``..._se``) and their number (``..._n``).
+    What no prompt names is left out.
 
     Args:
         resolution: side, in pixels, at which pictures are read.
@@ -65,7 +65,9 @@ class PromptAccuracy(BaseMetric):
         return metrics
 
 
-def concept_hit(image: np.ndarray | Image.Image, concept: str | Concept, resolution: int = 64) -> dict[str, bool]:
+def concept_hit(
+    image: np.ndarray | Image.Image, concept: str | Concept, resolution: int = 64
+) -> dict[str, bool]:
     """Whether a picture shows a concept.
 
     Returns:

@@ -17,8 +17,8 @@ from PIL import Image
 from scipy import ndimage
 
 from diffkit.datasets.shapes.colour_space import palette_lab, rgb_to_lab
-from diffkit.datasets.shapes.distance import CHECK_SIDE, DISTANCES, DOT_PERIOD, DOT_RADIUS, STRIPE_PERIOD
 from diffkit.datasets.shapes.vocabulary import BACKGROUNDS, COLOURS, SHAPES
+from diffkit.evaluation.shapes_templates import box_grid, object_box, pattern_templates, shape_templates
 
 NONE = "none"
 
@@ -36,9 +36,6 @@ MIN_PATTERN = 0.50
 SIZE_LIMITS = (0.38, 0.54)
 #: Distance of the object's middle from the picture's, in the same unit, from which it is off the centre.
 OFF_CENTRE = 0.155
-
-_GRID = 32  # side of the normalised masks that shapes and textures are compared on
-_ROTATIONS = (-0.14, -0.07, 0.0, 0.07, 0.14)
 
 
 @dataclass(frozen=True)
@@ -101,10 +98,10 @@ def analyse(image: np.ndarray | Image.Image, resolution: int = 64) -> Reading:
     mask = _object_mask(distance)
     if mask is None:
         return Reading(NONE, NONE, None, NONE, NONE, NONE, background)
-    top, bottom, left, right = _box(mask)
+    top, bottom, left, right = object_box(mask)
     half = max(bottom - top, right - left) / 2
     middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
-    at = _normalised_points(middle_x, middle_y, half * 1.05)
+    at = box_grid(middle_x, middle_y, half * 1.05)
     shape, overlap = _shape(ndimage.map_coordinates(mask.astype(np.float32), at, order=1))
     core = ndimage.binary_erosion(mask)
     if core.sum() < 12:
@@ -125,16 +122,15 @@ def analyse(image: np.ndarray | Image.Image, resolution: int = 64) -> Reading:
     # A negative correlation means that the dots have the first colour. Stripes and checks have no such order.
     if pattern < 0 if texture == "dotted" else mix[core].mean() > 0.5:
         first, second = second, first
-    return Reading(
-        shape, first, second, texture, size, position, background, overlap, abs(pattern), spread
-    )
+    return Reading(shape, first, second, texture, size, position, background, overlap, abs(pattern), spread)
 
 
 def _as_float(image: np.ndarray | Image.Image, resolution: int) -> np.ndarray:
     if isinstance(image, Image.Image):
         image = np.asarray(image.convert("RGB"))
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        raise TypeError(f"image must be a PIL image or a uint8 array, got {getattr(image, 'dtype', type(image))}")
+        given = getattr(image, "dtype", type(image).__name__)
+        raise TypeError(f"image must be a PIL image or a uint8 array, got {given}")
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image must have the shape [H, W, 3], got {list(image.shape)}")
     if image.shape[:2] != (resolution, resolution):
@@ -194,43 +190,9 @@ def _inner_half(mask: np.ndarray) -> np.ndarray:
     return mask & (depth >= np.median(depth[mask]))
 
 
-def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Top, bottom, left and right; bottom and right are one past the last pixel."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-
-
-def _unit_line() -> np.ndarray:
-    return ((np.arange(_GRID) + 0.5) / _GRID * 2 - 1).astype(np.float32)
-
-
-def _normalised_points(x: float, y: float, half: float) -> np.ndarray:
-    """Pixel coordinates (row, column) of a grid over the square of side ``2 * half`` around (x, y)."""
-    line = _unit_line() * half - 0.5
-    return np.stack(np.meshgrid(line + y, line + x, indexing="ij"))
-
-
-@cache
-def _shape_templates() -> np.ndarray:
-    """Masks of each shape in each rotation, drawn like an object and normalised: ``[shapes, rotations, pixels]``."""
-    side = 96
-    line = ((np.arange(side) + 0.5) / side * 2 - 1) / 0.8
-    y, x = np.meshgrid(line, line, indexing="ij")
-    templates = []
-    for shape in SHAPES:
-        for angle in _ROTATIONS:
-            cos, sin = np.cos(angle), np.sin(angle)
-            mask = DISTANCES[shape](cos * x + sin * y, cos * y - sin * x) < 0
-            top, bottom, left, right = _box(mask)
-            half = 1.05 * max(bottom - top, right - left) / 2
-            at = _normalised_points((left + right) / 2, (top + bottom) / 2, half)
-            templates.append(ndimage.map_coordinates(mask.astype(np.float32), at, order=1).ravel())
-    return np.stack(templates).reshape(len(SHAPES), len(_ROTATIONS), -1)
-
-
 def _shape(mask: np.ndarray) -> tuple[str, float]:
     """The shape whose template overlaps the normalised mask most, and that overlap."""
-    templates = _shape_templates()
+    templates = shape_templates()
     both = np.minimum(templates, mask.ravel()).sum(-1)
     overlaps = (both / (templates.sum(-1) + mask.sum() - both)).max(axis=1)
     best = int(overlaps.argmax())
@@ -251,7 +213,8 @@ def _pairs() -> tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]:
     names = list(COLOURS)
     rgb = np.array(list(COLOURS.values()), dtype=np.float32) / 255
     first, second = np.triu_indices(len(names), 1)
-    return rgb[first], rgb[second] - rgb[first], [(names[i], names[j]) for i, j in zip(first, second, strict=True)]
+    pairs = [(names[i], names[j]) for i, j in zip(first, second, strict=True)]
+    return rgb[first], rgb[second] - rgb[first], pairs
 
 
 def _fit_lines(pixels: np.ndarray, start: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -291,39 +254,6 @@ def _one_colour(rgb: np.ndarray, core: np.ndarray, backdrop: np.ndarray) -> tupl
     return list(COLOURS)[best], float(error[best].mean())
 
 
-@cache
-def _pattern_templates() -> tuple[np.ndarray, list[str]]:
-    """Patterns of -1 and 1 on the normalised grid, ``[patterns, pixels]``, and the texture of each.
-
-    They differ in period, direction and shift, because a model need not place its patterns as drawings do.
-    """
-    line = _unit_line() * 1.05
-    y, x = np.meshgrid(line, line, indexing="ij")
-    templates, textures = [], []
-    shifts = np.arange(6) / 6
-    for scale in (0.92, 1.0, 1.08):
-        for angle in _ROTATIONS:
-            for turn in (0, 45, 90, 135):
-                direction = angle + np.deg2rad(turn)
-                along = (np.cos(direction) * x + np.sin(direction) * y) / (STRIPE_PERIOD * scale)
-                for shift in shifts / 2:
-                    templates.append(np.cos(2 * np.pi * (along + shift)) < 0)
-                    textures.append("striped")
-        for angle in (-0.08, 0.0, 0.08):
-            along, down = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
-            for shift_x in shifts:
-                for shift_y in shifts:
-                    u, v = along / (CHECK_SIDE * scale) + shift_x, down / (CHECK_SIDE * scale) + shift_y
-                    templates.append(np.sin(np.pi * u) * np.sin(np.pi * v) > 0)
-                    textures.append("checked")
-                    u = np.remainder(along / (DOT_PERIOD * scale) + shift_x, 1) - 0.5
-                    v = np.remainder(down / (DOT_PERIOD * scale) + shift_y, 1) - 0.5
-                    templates.append(np.hypot(u, v) < DOT_RADIUS / DOT_PERIOD)
-                    textures.append("dotted")
-    signs = np.stack(templates).reshape(len(templates), -1).astype(np.float32) * 2 - 1
-    return signs, textures
-
-
 def _texture(mix: np.ndarray, core: np.ndarray, at: np.ndarray) -> tuple[str, float]:
     """The pattern that correlates most with ``mix`` on the object, and its correlation, -1..1."""
     weight = (ndimage.map_coordinates(core.astype(np.float32), at, order=1) > 0.5).astype(np.float32).ravel()
@@ -331,7 +261,7 @@ def _texture(mix: np.ndarray, core: np.ndarray, at: np.ndarray) -> tuple[str, fl
     signal = ndimage.map_coordinates(filled, at, order=1).ravel()
     total = max(float(weight.sum()), 1.0)
     signal = weight * (signal - (weight * signal).sum() / total)
-    templates, textures = _pattern_templates()
+    templates, textures = pattern_templates()
     products = templates @ np.stack([signal, weight], axis=1)
     deviation = np.sqrt(np.maximum(total - products[:, 1] ** 2 / total, 1e-3))
     correlation = products[:, 0] / (deviation * max(float(np.linalg.norm(signal)), 1e-6))

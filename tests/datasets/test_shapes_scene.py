@@ -50,7 +50,9 @@ def test_shapes_fill_a_centred_box(shape):
     assert 0.92 < max(x[inside].max(), y[inside].max()) < 1.01
 
 
-@pytest.mark.parametrize(("texture", "low", "high"), [("striped", 0.4, 0.6), ("checked", 0.45, 0.55), ("dotted", 0.25, 0.4)])
+@pytest.mark.parametrize(
+    ("texture", "low", "high"), [("striped", 0.4, 0.6), ("checked", 0.45, 0.55), ("dotted", 0.25, 0.4)]
+)
 def test_patterns_show_both_colours(texture, low, high):
     x, y = np.meshgrid(np.linspace(-1, 1, 200), np.linspace(-1, 1, 200))
     mix = pattern_mix(texture, x, y, 20.0)
@@ -173,7 +175,7 @@ def test_concept_images_are_deterministic_and_written(tmp_path):
 
 
 def test_concepts_check_their_arguments():
-    with pytest.raises(ValueError, match="concept must be one of .*'cat'"):
+    with pytest.raises(ValueError, match=r"concept must be one of .*'cat'"):
         concept_images("cat", 2)
     with pytest.raises(ValueError, match="n must be at least 1"):
         concept_images("striped_heart", 0)

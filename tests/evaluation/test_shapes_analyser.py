@@ -30,7 +30,8 @@ def test_reads_drawings(textured, blur):
     n = 300
     for _ in range(n):
         scene = random_scene(rng, "all", textured)
-        right.update(k for k, ok in analyse(blurred(draw(scene), blur)).matches(whole_scene(scene)).items() if ok)
+        reading = analyse(blurred(draw(scene), blur))
+        right.update(name for name, ok in reading.matches(whole_scene(scene)).items() if ok)
     assert {name: right[name] / n >= 0.99 for name in ATTRIBUTES} == dict.fromkeys(ATTRIBUTES, True)
 
 
@@ -131,4 +132,9 @@ def test_concept_hit(name):
 
 def test_concept_hit_needs_the_texture():
     picture = draw(Scene("heart", "purple", "grey", "white", "dotted", size="large"))
-    assert concept_hit(picture, "striped_heart") == {"shape": True, "colour": True, "texture": False, "hit": False}
+    assert concept_hit(picture, "striped_heart") == {
+        "shape": True,
+        "colour": True,
+        "texture": False,
+        "hit": False,
+    }

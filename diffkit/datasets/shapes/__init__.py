@@ -1,4 +1,4 @@
-"""The shapes world: captioned pictures that code draws, for models that are small enough to train anywhere."""
+"""The shapes world: captioned pictures that code draws, for models small enough to train anywhere."""
 
 from diffkit.datasets.shapes.captions import caption, full_caption
 from diffkit.datasets.shapes.concepts import (

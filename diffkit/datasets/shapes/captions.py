@@ -14,7 +14,7 @@ DROP_SIZE = 0.45
 DROP_POSITION = 0.25
 DROP_CENTRE = 0.70  # "in the centre" is what a caption without a position means most of the time
 DROP_BACKGROUND = 0.15
-#: How often a caption has a word without a meaning, and how often it says "plain" of an object without pattern.
+#: How often a caption has a word without a meaning, and how often it calls a plain object "plain".
 FILLER = 0.15
 SAY_PLAIN = 0.08
 
@@ -114,8 +114,8 @@ def full_caption(scene: Scene) -> str:
 def expected(scene: Scene, wording: Wording) -> dict[str, str]:
     """The attributes that a caption names, and their values.
 
-    The keys are among shape, colour, second_colour, texture, size, position and background. An analyser can be
-    asked for exactly these; about the others the caption says nothing.
+    The keys are among shape, colour, second_colour, texture, size, position and background. An analyser can
+    be asked for exactly these; about the others the caption says nothing.
     """
     values: dict[str, str] = {}
     for name in ("shape", "colour", "texture", "size", "position", "background"):

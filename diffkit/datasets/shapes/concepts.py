@@ -114,15 +114,17 @@ def concept_scenes(
     ]
 
 
-def concept_images(name: str, n: int, seed: int = 0, resolution: int = 64, **options: bool) -> list[np.ndarray]:
-    """``n`` example pictures of a concept, uint8 ``[resolution, resolution, 3]``; options as in concept_scenes."""
+def concept_images(
+    name: str, n: int, seed: int = 0, resolution: int = 64, **options: bool
+) -> list[np.ndarray]:
+    """``n`` example pictures, each uint8 ``[resolution, resolution, 3]``; options as in concept_scenes."""
     return [draw(scene, resolution) for scene in concept_scenes(name, n, seed, **options)]
 
 
 def write_concept_images(
     folder: str | Path, name: str, n: int, seed: int = 0, resolution: int = 64, **options: bool
 ) -> list[Path]:
-    """Write example pictures of a concept as PNG files, as a user's own folder of photographs would hold them."""
+    """Write example pictures of a concept as PNG files, like a user's own folder of photographs."""
     from PIL import Image
 
     folder = Path(folder)

@@ -20,14 +20,15 @@ def to_tensor(picture: np.ndarray) -> torch.Tensor:
 class ShapesDataset(Dataset):
     """Captioned pictures that are drawn when they are asked for.
 
-    An item is chosen by an index or by a ``Draw``. The picture depends only on this dataset's settings and the
-    index, so that its latents can be cached under ``key``; the caption's wording depends on the draw's seed too.
+    An item is chosen by an index or by a ``Draw``. The picture depends only on this dataset's settings and
+    the index, so that its latents can be cached under ``key``; the caption's wording depends on the draw's
+    seed too.
 
     Args:
         length: number of pictures.
         resolution: side of the pictures, in pixels.
         seed: another seed gives other pictures.
-        split: ``"train"`` (no held-out (shape, colour) pair and no named concept), ``"heldout"`` or ``"all"``.
+        split: ``"train"`` (no held-out (shape, colour) pair, no named concept), ``"heldout"`` or ``"all"``.
         textured: share of objects that have a pattern, 0..1.
         photo_fraction: share of items that are crops of photographs with the caption "a photo", 0..1.
         caption_dropout: probability of an empty caption, 0..1.
@@ -113,7 +114,7 @@ class ShapesDataset(Dataset):
         return f"shapes-{self.seed}-{kind}-{self.resolution}-{index}"
 
     def __getitem__(self, item: int | Draw) -> dict[str, object]:
-        """``pixel_values`` (float32 ``[3, H, W]`` in [-1, 1]), ``prompt`` and ``key`` of an index or a ``Draw``."""
+        """``pixel_values`` (float32 ``[3, H, W]`` in [-1, 1]), ``prompt`` and ``key`` of an item."""
         index, seed = as_draw(item)
         if not 0 <= index < self.length:
             raise IndexError(f"index must be between 0 and {self.length - 1}, got {index}")

@@ -16,7 +16,8 @@ class ShapesPrompts(Dataset):
     """A fixed list of prompts. Item ``i`` is the same whatever ``n`` is.
 
     An item has ``prompt``, ``expected`` (the attributes that the prompt names, see
-    :func:`diffkit.datasets.shapes.captions.expected`) and ``seed``, for the noise that the picture starts from.
+    :func:`diffkit.datasets.shapes.captions.expected`) and ``seed``, for the noise that the picture
+    starts from.
 
     Args:
         n: number of prompts.

@@ -79,7 +79,8 @@ class Scene:
         if self.texture != "plain" and self.second_colour not in COLOURS:
             names = ", ".join(COLOURS)
             raise ValueError(
-                f"second_colour must be one of {names} for a {self.texture} texture, got {self.second_colour!r}"
+                f"second_colour must be one of {names} for a {self.texture} texture, "
+                f"got {self.second_colour!r}"
             )
 
     @property

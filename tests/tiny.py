@@ -1,7 +1,7 @@
 """Tiny pipelines with random weights for tests: the anatomy of the real ones, a few channels wide.
 
-The UNets have the levels, layers and block types of Stable Diffusion and of SDXL, so that adapters, block removal and
-distillation meet every kind of layer. Pictures are 32 pixels wide, latents 16.
+The UNets have the levels, layers and block types of Stable Diffusion and of SDXL, so that adapters, block
+removal and distillation meet every kind of layer. Pictures are 32 pixels wide, latents 16.
 """
 
 from copy import deepcopy
@@ -14,7 +14,7 @@ from diffkit.models.families.sd import StableDiffusion
 from diffkit.models.families.sdxl import StableDiffusionXL
 from diffkit.models.families.unet_configs import SD15, SDXL
 
-CORPUS = ["a photo of a dog in a bucket", "a photo of a cat", "a painting of a sks toy in the style of art"] * 2
+CORPUS = ["a photo of a dog in a bucket", "a photo of a cat", "a painting of a sks toy in a style"] * 2
 
 _TEXT = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 3, "num_attention_heads": 4,
          "projection_dim": 32, "hidden_act": "quick_gelu"}
@@ -29,8 +29,8 @@ SD_SPEC: dict[str, Any] = {
 
 SDXL_SPEC: dict[str, Any] = {
     "unet": {**SDXL, **_SMALL, "attention_head_dim": (2, 4, 4), "block_out_channels": (8, 16, 32),
-             "cross_attention_dim": 64, "transformer_layers_per_block": (1, 1, 2), "addition_time_embed_dim": 8,
-             "projection_class_embeddings_input_dim": 8 * 6 + 32},
+             "cross_attention_dim": 64, "transformer_layers_per_block": (1, 1, 2),
+             "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 8 * 6 + 32},
     "vae": _VAE, "tokenizer": {"corpus": CORPUS}, "text_encoder": _TEXT, "text_encoder_2": _TEXT}
 
 

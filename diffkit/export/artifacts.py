@@ -10,7 +10,7 @@ class AdapterArtifact:
     """A PEFT adapter (LoRA and its kin) inside one component.
 
     Attributes:
-        component: name of the component in a diffusers pipeline: ``unet``, ``text_encoder`` or ``text_encoder_2``.
+        component: the component's name in a pipeline: ``unet``, ``text_encoder`` or ``text_encoder_2``.
         module: the component; it carries the adapter (``module.add_adapter``).
         base: the ``pretrained`` that the adapter was trained on, as the user named it.
         adapter: the adapter's name inside ``module``.

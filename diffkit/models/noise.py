@@ -1,7 +1,7 @@
 """Kinds of noise that a training step can add to latents.
 
-A noise object is called for the noise that the model has to find, and its ``perturb`` gives what is added to the
-latents instead: the same, unless the kind says otherwise.
+A noise object is called for the noise that the model has to find, and its ``perturb`` gives what is added to
+the latents instead: the same, unless the kind says otherwise.
 """
 
 import torch
@@ -32,7 +32,7 @@ class WhiteNoise:
 
 @NOISES.register_module()
 class OffsetNoise(WhiteNoise):
-    """White noise plus one normal value for each sample and channel, so that the mean brightness is learned too.
+    """White noise plus one normal value for each sample and channel, so the mean brightness is learned too.
 
     Its variance is ``1 + strength**2``, as in the scripts that introduced it (N. Guttenberg, 2023).
 
@@ -53,8 +53,8 @@ class OffsetNoise(WhiteNoise):
 class PyramidNoise(WhiteNoise):
     """A sum of noise at falling resolutions, each level ``discount`` times as strong as the one before.
 
-    Level ``i`` is drawn at ``1 / ratio**i`` of the size and enlarged bilinearly. The sum is divided by its exact
-    standard deviation (the mean over the picture), so the variance is 1 and no sample depends on the batch.
+    Level ``i`` is drawn at ``1 / ratio**i`` of the size and enlarged bilinearly. The sum is divided by its
+    exact standard deviation (the mean over the picture), so the variance is 1, and no sample depends on its batch.
 
     Args:
         discount: strength of a level relative to the one before, in [0, 1].
@@ -83,7 +83,9 @@ class PyramidNoise(WhiteNoise):
     def _sizes(self, height: int, width: int, generator: torch.Generator | None) -> list[tuple[int, int]]:
         """Sizes of the levels below the first."""
         device = None if generator is None else generator.device
-        ratio = 2 + 2 * torch.rand((), generator=generator, device=device).item() if self.random_ratio else 2.0
+        ratio = 2.0
+        if self.random_ratio:
+            ratio += 2 * torch.rand((), generator=generator, device=device).item()
         sizes = []
         for level in range(1, self.levels):
             h, w = (max(1, int(side / ratio**level)) for side in (height, width))
@@ -117,7 +119,7 @@ class InputPerturbation(WhiteNoise):
 
 
 def _enlarged_variance(small: int, large: int) -> float:
-    """Mean variance of unit white noise after linear interpolation of one axis from ``small`` to ``large``."""
+    """Mean variance of unit white noise after linear interpolation of one axis from small to large."""
     weights = F.interpolate(torch.eye(small)[None], size=large, mode="linear")[0]  # [small, large]
     return weights.square().sum(0).mean().item()
 

@@ -36,7 +36,8 @@ class RangeTimesteps:
     def weights(self, num_train_timesteps: int) -> Tensor:
         """Relative frequencies of all timesteps: float [num_train_timesteps]."""
         weights = torch.ones(num_train_timesteps)
-        weights[round(self.begin * num_train_timesteps):round(self.end * num_train_timesteps)] = self.multiplier
+        first, last = (round(edge * num_train_timesteps) for edge in (self.begin, self.end))
+        weights[first:last] = self.multiplier
         return weights
 
     def __call__(self, batch_size: int, num_train_timesteps: int, device: torch.device | str = "cpu",

@@ -50,14 +50,14 @@ def test_no_silent_broadcast(loss):
 def test_snr_and_min_snr_of_the_sd_schedule():
     steps = torch.tensor([0, 100, 500, 900, 999])
     snr = snr_of(sd_alphas_cumprod(), steps)
-    torch.testing.assert_close(snr, torch.tensor([1175.44, 8.4539, 0.38185, 0.01435, 0.00468]), rtol=1e-3, atol=0)
     weight = MinSNRWeight(5.0)
-    torch.testing.assert_close(
-        weight(snr, "epsilon"), torch.tensor([0.004254, 0.591445, 1, 1, 1]), rtol=1e-3, atol=0)
-    torch.testing.assert_close(
-        weight(snr, "v_prediction"), torch.tensor([0.00425, 0.528884, 0.276332, 0.014151, 0.00466]), rtol=1e-3, atol=0)
-    torch.testing.assert_close(
-        weight(snr, "sample"), torch.tensor([5, 5, 0.38185, 0.01435, 0.00468]), rtol=1e-3, atol=0)
+    for given, expected in [
+        (snr, [1175.44, 8.4539, 0.38185, 0.01435, 0.00468]),
+        (weight(snr, "epsilon"), [0.004254, 0.591445, 1, 1, 1]),
+        (weight(snr, "v_prediction"), [0.00425, 0.528884, 0.276332, 0.014151, 0.00466]),
+        (weight(snr, "sample"), [5, 5, 0.38185, 0.01435, 0.00468]),
+    ]:
+        torch.testing.assert_close(given, torch.tensor(expected), rtol=1e-3, atol=0)
 
 
 def test_debiased_weight_closed_form():
@@ -101,8 +101,8 @@ def test_prior_weight_zero_equals_instance_only(loss, weighted):
     both = weighted_mean(loss(prediction, target), sample_weight, is_prior, 0.0)
     both.backward()
     alone = prediction.detach()[~is_prior].requires_grad_()
-    only = weighted_mean(loss(alone, target[~is_prior]), None if sample_weight is None else sample_weight[~is_prior],
-                         torch.zeros(2, dtype=bool), 0.0)
+    own_weight = sample_weight[~is_prior] if weighted else None
+    only = weighted_mean(loss(alone, target[~is_prior]), own_weight, torch.zeros(2, dtype=bool), 0.0)
     only.backward()
     assert torch.equal(both, only)
     torch.testing.assert_close(prediction.grad[~is_prior], alone.grad, rtol=1e-6, atol=0)

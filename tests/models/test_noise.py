@@ -21,8 +21,8 @@ def test_shape_dtype_and_determinism(noise):
 
 
 @pytest.mark.parametrize(("noise", "variance"), [
-    (WhiteNoise(), 1.0), (OffsetNoise(0.3), 1.09), (PyramidNoise(), 1.0), (PyramidNoise(0.5, random_ratio=False), 1.0),
-    (PyramidNoise(levels=1), 1.0), (InputPerturbation(), 1.0)])
+    (WhiteNoise(), 1.0), (OffsetNoise(0.3), 1.09), (PyramidNoise(), 1.0),
+    (PyramidNoise(0.5, random_ratio=False), 1.0), (PyramidNoise(levels=1), 1.0), (InputPerturbation(), 1.0)])
 def test_mean_and_variance(noise, variance):
     values = torch.stack([draw(noise, seed=seed) for seed in range(4)])
     assert abs(values.mean().item()) < 0.03

@@ -1,8 +1,8 @@
 """The UNets of well-known models, as arguments of ``diffusers.UNet2DConditionModel``.
 
-They serve to build a model of the right anatomy without its weights: to count parameters, to measure, to test, and to
-give a pruned student its config. Source: the ``unet/config.json`` of the models named; the two small ones are the
-block-removed UNets of BK-SDM (Kim et al. 2023, arXiv 2305.15798), which segmind published as small-sd and tiny-sd.
+They serve to build a model of the right anatomy without its weights: to count parameters, to measure, to test,
+and to give a pruned student its config. Source: the ``unet/config.json`` of the models named; the small ones are
+the block-removed UNets of BK-SDM (Kim et al. 2023, arXiv 2305.15798), two of which segmind published.
 """
 
 from typing import Any
@@ -14,7 +14,8 @@ _CROSS_UP, _UP = "CrossAttnUpBlock2D", "UpBlock2D"
 SD15: dict[str, Any] = {
     "sample_size": 64, "in_channels": 4, "out_channels": 4, "layers_per_block": 2,
     "block_out_channels": (320, 640, 1280, 1280), "cross_attention_dim": 768, "attention_head_dim": 8,
-    "down_block_types": (_CROSS_DOWN, _CROSS_DOWN, _CROSS_DOWN, _DOWN), "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "down_block_types": (_CROSS_DOWN, _CROSS_DOWN, _CROSS_DOWN, _DOWN),
+    "mid_block_type": "UNetMidBlock2DCrossAttn",
     "up_block_types": (_UP, _CROSS_UP, _CROSS_UP, _CROSS_UP)}
 
 #: segmind small-sd, which is BK-SDM-Base: one layer for each block; 579,384,964 parameters.

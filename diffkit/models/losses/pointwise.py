@@ -1,7 +1,7 @@
 """Losses that compare a prediction with its target, element by element, and give one number for each sample.
 
-They are computed in float32 whatever the dtype of their inputs, and no weight enters here: weights multiply the
-result, sample by sample (``snr.py``), and ``reduction.py`` makes one number of a batch.
+They are computed in float32 whatever the dtype of their inputs, and no weight enters here: weights multiply
+the result, sample by sample (``snr.py``), and ``reduction.py`` makes one number of a batch.
 """
 
 from torch import Tensor

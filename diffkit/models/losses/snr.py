@@ -1,9 +1,9 @@
 """Weights of the loss that depend on the signal-to-noise ratio (SNR) of a timestep.
 
 A loss on the noise, on the velocity and on the clean sample are the same error seen at different scales:
-``|eps error|**2 = SNR * |sample error|**2`` and ``|v error|**2 = (SNR + 1) * |sample error|**2``. So each weight here
-is defined once, on the sample, and divided by ``SNR`` or ``SNR + 1`` for the other two. All weights are finite for
-every SNR in [0, inf], a schedule with zero terminal SNR included.
+``|eps error|**2 = SNR * |sample error|**2`` and ``|v error|**2 = (SNR + 1) * |sample error|**2``. So each weight
+here is defined once, on the sample, and divided by ``SNR`` or ``SNR + 1`` for the other two. All weights are finite
+for every SNR in [0, inf], a schedule with zero terminal SNR included.
 """
 
 from torch import Tensor
@@ -29,7 +29,8 @@ def snr_of(alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
 
 def _check_type(prediction_type: str) -> None:
     if prediction_type not in PREDICTION_TYPES:
-        raise ValueError(f"prediction_type must be one of {', '.join(PREDICTION_TYPES)}, not {prediction_type!r}")
+        allowed = ", ".join(PREDICTION_TYPES)
+        raise ValueError(f"prediction_type must be one of {allowed}, not {prediction_type!r}")
 
 
 @LOSSES.register_module()
@@ -64,8 +65,8 @@ class DebiasedWeight:
     This is ``sqrt(SNR)`` on the sample and ``sqrt(SNR) / (SNR + 1)`` on the velocity.
 
     Args:
-        max_weight: no weight is larger, above 0. The usual schedule of Stable Diffusion stays below 15 for epsilon;
-            only a schedule with zero terminal SNR reaches the bound.
+        max_weight: no weight is larger, above 0. The usual schedule of Stable Diffusion stays below 15 for
+            epsilon; only a schedule with zero terminal SNR reaches the bound.
     """
 
     def __init__(self, max_weight: float = 100.0) -> None:

@@ -1,7 +1,7 @@
 """Crops of real photographs, so that a VAE of the shapes world also sees what code does not draw.
 
 The photographs come with the package scikit-image. All of them are free of rights: astronaut (NASA, public
-domain), chelsea and coffee (CC0 by their photographers), rocket (SpaceX, public domain), ihc (CC0).
+domain), chelsea and coffee (CC0 by their photographers), rocket (SpaceX, public domain).
 """
 
 from functools import cache
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-FILES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "ihc.png")
+FILES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 CAPTION = "a photo"
 #: The smallest crop, in pixels of the photograph. Smaller ones are only blur.
 MIN_CROP = 64
@@ -29,7 +29,7 @@ def photographs() -> tuple[Image.Image, ...]:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"scikit-image in {folder} lacks {', '.join(missing)}; the wheels of 0.20 to 0.26 contain them"
+            f"scikit-image in {folder} lacks {', '.join(missing)}; the wheel of scikit-image 0.26.0 contains them"
         )
     return tuple(Image.open(folder / name).convert("RGB") for name in FILES)
 

@@ -1,0 +1,115 @@
+"""What a name of pretrained weights stands for: a packaged miniature, a folder, or a model on the hub."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from diffkit.utils.near import nearest
+from diffkit.utils.step_folder import read_step_folder
+
+#: Names of the pipelines that may come with this package, and their folders in ``diffkit/miniatures``.
+PACKAGED = {"mini-sd": "mini_sd", "mini-sdxl": "mini_sdxl"}
+
+MINIATURES = Path(__file__).resolve().parent.parent / "miniatures"
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def resolve_pretrained(name: str | Path) -> str | Path:
+    """Finds what ``name`` stands for, and loads nothing.
+
+    Args:
+        name: a packaged name (``mini-sd``), a diffusers folder, a ``step<N>`` folder of a training, or a hub
+            id (``owner/name``), looked for in this order.
+
+    Returns:
+        The folder, or the hub id as it is.
+
+    Raises:
+        ValueError: it is none of these; the message says what was found instead, or the nearest name.
+    """
+    if not str(name).strip():
+        raise ValueError("pretrained is empty: give a packaged name, a folder or a hub id.")
+    if str(name) in PACKAGED:
+        return _packaged(str(name))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        _check_folder(path)
+        return path
+    if path.is_file():
+        raise ValueError(
+            f"pretrained {str(name)!r} is a file; a diffusers folder is needed. A checkpoint in one file becomes "
+            "one with StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER).")
+    if isinstance(name, Path) or _looks_like_path(name):
+        raise ValueError(f"pretrained {str(name)!r} looks like a folder, but there is none.{_beside(path)}")
+    if _HUB_ID.fullmatch(name):
+        return name
+    near = nearest(name, PACKAGED)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(
+        f"pretrained {name!r} is neither a packaged name ({', '.join(PACKAGED)}), nor a folder here, nor a hub id "
+        f"(owner/name).{hint}")
+
+
+def _packaged(name: str) -> Path:
+    folder = MINIATURES / PACKAGED[name]
+    if not (folder / "model_index.json").is_file():
+        raise ValueError(f"pretrained {name!r} is a packaged name, but this installation has no {folder}.")
+    return folder
+
+
+def _check_folder(path: Path) -> None:
+    """Refuses a folder that is neither a pipeline nor a step folder with something to load."""
+    if (path / "model_index.json").is_file() or read_step_folder(path) is not None:
+        return
+    steps = sorted((p for p in path.glob("step*") if p.name[4:].isdigit()), key=lambda p: int(p.name[4:]))
+    if steps:
+        hint = f"It holds the steps of a training: did you mean {str(steps[-1])!r}?"
+    elif (path / "config.json").is_file() and (path.parent / "model_index.json").is_file():
+        hint = f"It is one component of a pipeline: give {str(path.parent)!r}."
+    else:
+        found = sorted(p.name + "/" * p.is_dir() for p in path.iterdir())
+        shown = ", ".join(found[:10]) + (", …" if len(found) > 10 else "")
+        hint = f"It holds {shown}." if found else "It is empty."
+    raise ValueError(
+        f"pretrained {str(path)!r} is neither a diffusers folder (no model_index.json) nor a step folder (no "
+        f"adapter and no pipeline). {hint}")
+
+
+def _looks_like_path(name: str) -> bool:
+    """Whether a name that does not exist was meant as a folder, and not as a hub id."""
+    parts = Path(name).parts
+    return (name[0] in "./~" or name.endswith("/") or "\\" in name or len(parts) > 2
+            or (len(parts) == 2 and Path(parts[0]).is_dir()) or bool(re.fullmatch(r"step\d+", parts[-1])))
+
+
+def _beside(path: Path) -> str:
+    """What lies where a missing folder was looked for."""
+    parent = path.parent
+    while not parent.is_dir() and parent != parent.parent:
+        parent = parent.parent
+    found = sorted(p.name for p in parent.iterdir() if p.is_dir() and not p.name.startswith("."))
+    missing = path.relative_to(parent).parts[0]
+    near = nearest(missing, found)
+    if near:
+        return f" Did you mean {str(parent / near[0])!r}?"
+    shown = ", ".join(found[:10]) + (", …" if len(found) > 10 else "")
+    return f" Folders in {str(parent)!r}: {shown or 'none'}."
+
+
+def check_tokenizer(tokenizer: Any, where: str) -> None:
+    """Refuses a tokenizer that cannot be right.
+
+    ``CLIPTokenizer.from_pretrained`` of a missing or empty folder returns one of two tokens and endless
+    length, without a word.
+
+    Args:
+        tokenizer: a tokenizer of transformers.
+        where: the place that it was loaded from, for the message.
+
+    Raises:
+        ValueError: it has fewer tokens than there are bytes, or no maximum length.
+    """
+    if len(tokenizer) < 256 or tokenizer.model_max_length > 10_000:
+        raise ValueError(f"the tokenizer in {where} has {len(tokenizer)} tokens and a maximum length of "
+                         f"{tokenizer.model_max_length}: its files are missing or damaged.")

@@ -1,0 +1,78 @@
+"""What a ``step<N>`` folder of a training holds for others to load."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+#: The file that says what a step folder holds; see :mod:`diffkit.export.writer`.
+INFO_FILE = "diffkit.json"
+LORA_FILE = "pytorch_lora_weights.safetensors"
+COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
+
+
+@dataclass(frozen=True)
+class StepFolder:
+    """A folder with something that was trained.
+
+    Attributes:
+        path: the folder.
+        is_pipeline: it is a whole diffusers pipeline.
+        adapters: PEFT adapter folders by component.
+        lora_file: the LoRA file of diffusers, or None.
+        base: what the adapters were trained on, as the user named it then, or None.
+        info: the content of ``diffkit.json``; empty for a folder that another program wrote.
+    """
+
+    path: Path
+    is_pipeline: bool
+    adapters: dict[str, Path]
+    lora_file: Path | None
+    base: str | None
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """One line of what the folder holds."""
+        kinds = [f"an adapter of {name}" for name in self.adapters]
+        if self.lora_file is not None and not self.adapters:
+            kinds.append("a LoRA file")
+        if self.is_pipeline:
+            kinds.append("a whole pipeline")
+        return f"{self.path}: {', '.join(kinds)}" + (f"; trained on {self.base!r}" if self.base else "")
+
+
+def read_step_folder(path: str | Path) -> StepFolder | None:
+    """Looks what a folder holds.
+
+    Args:
+        path: a ``step<N>`` folder, a diffusers pipeline, or a folder of PEFT adapters or of a diffusers LoRA
+            that another program wrote.
+
+    Returns:
+        None where the folder holds nothing that can be loaded.
+
+    Raises:
+        ValueError: ``diffkit.json`` or a config of an adapter is not readable JSON.
+    """
+    path = Path(path)
+    adapters = {name: path / name for name in COMPONENTS if (path / name / "adapter_config.json").is_file()}
+    lora_file = path / LORA_FILE if (path / LORA_FILE).is_file() else None
+    is_pipeline = (path / "model_index.json").is_file()
+    if not (adapters or lora_file or is_pipeline):
+        return None
+    info = read_json(path / INFO_FILE) if (path / INFO_FILE).is_file() else {}
+    base = info.get("base")
+    for folder in adapters.values():
+        base = base or read_json(folder / "adapter_config.json").get("base_model_name_or_path")
+    return StepFolder(path, is_pipeline, adapters, lora_file, base, info)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object; ValueError names the file where it is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object, not {type(content).__name__}.")
+    return content

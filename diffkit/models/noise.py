@@ -54,7 +54,8 @@ class PyramidNoise(WhiteNoise):
     """A sum of noise at falling resolutions, each level ``discount`` times as strong as the one before.
 
     Level ``i`` is drawn at ``1 / ratio**i`` of the size and enlarged bilinearly. The sum is divided by its
-    exact standard deviation (the mean over the picture), so the variance is 1, and no sample depends on its batch.
+    exact standard deviation (the mean over the picture), so the variance is 1, and no sample depends on its
+    batch.
 
     Args:
         discount: strength of a level relative to the one before, in [0, 1].

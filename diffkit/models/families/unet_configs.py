@@ -1,8 +1,9 @@
 """The UNets of well-known models, as arguments of ``diffusers.UNet2DConditionModel``.
 
-They serve to build a model of the right anatomy without its weights: to count parameters, to measure, to test,
-and to give a pruned student its config. Source: the ``unet/config.json`` of the models named; the small ones are
-the block-removed UNets of BK-SDM (Kim et al. 2023, arXiv 2305.15798), two of which segmind published.
+They serve to build a model of the right anatomy without its weights: to count parameters, to measure, to
+test, and to give a pruned student its config. Source: the ``unet/config.json`` of the models named; the small
+ones are the block-removed UNets of BK-SDM (Kim et al. 2023, arXiv 2305.15798), two of which segmind
+published.
 """
 
 from typing import Any

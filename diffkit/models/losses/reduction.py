@@ -8,8 +8,8 @@ def weighted_mean(per_sample: Tensor, sample_weight: Tensor | None, is_prior: Te
                   prior_loss_weight: float = 1.0) -> Tensor:
     """The mean over the instances plus ``prior_loss_weight`` times the mean over the prior samples.
 
-    With weight 0 the prior samples do not enter at all, so the result is that of a batch without them, bit for
-    bit, even where their loss is not finite. A batch that lacks one of the two kinds has 0 for its mean.
+    With weight 0 the prior samples do not enter at all, so the result is that of a batch without them, bit
+    for bit, even where their loss is not finite. A batch that lacks one of the two kinds has 0 for its mean.
 
     Args:
         per_sample: float [B], the losses of the samples.

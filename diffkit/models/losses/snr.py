@@ -1,9 +1,9 @@
 """Weights of the loss that depend on the signal-to-noise ratio (SNR) of a timestep.
 
 A loss on the noise, on the velocity and on the clean sample are the same error seen at different scales:
-``|eps error|**2 = SNR * |sample error|**2`` and ``|v error|**2 = (SNR + 1) * |sample error|**2``. So each weight
-here is defined once, on the sample, and divided by ``SNR`` or ``SNR + 1`` for the other two. All weights are finite
-for every SNR in [0, inf], a schedule with zero terminal SNR included.
+``|eps error|**2 = SNR * |sample error|**2`` and ``|v error|**2 = (SNR + 1) * |sample error|**2``. So each
+weight here is defined once, on the sample, and divided by ``SNR`` or ``SNR + 1`` for the other two. All
+weights are finite for every SNR in [0, inf], a schedule with zero terminal SNR included.
 """
 
 from torch import Tensor

@@ -29,7 +29,7 @@ def photographs() -> tuple[Image.Image, ...]:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"scikit-image in {folder} lacks {', '.join(missing)}; the wheel of scikit-image 0.26.0 contains them"
+            f"scikit-image in {folder} lacks {', '.join(missing)}; the wheel of 0.26.0 contains them"
         )
     return tuple(Image.open(folder / name).convert("RGB") for name in FILES)
 

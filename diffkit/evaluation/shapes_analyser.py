@@ -34,6 +34,8 @@ TWO_COLOURS = 26.0
 MIN_PATTERN = 0.50
 #: Half of the object's longer side, in units of half the picture's side, that part small, medium and large.
 SIZE_LIMITS = (0.38, 0.54)
+#: The same length from which a region is no object: it fills the picture, as noise does.
+MAX_HALF = 0.85
 #: Distance of the object's middle from the picture's, in the same unit, from which it is off the centre.
 OFF_CENTRE = 0.155
 
@@ -100,6 +102,8 @@ def analyse(image: np.ndarray | Image.Image, resolution: int = 64) -> Reading:
         return Reading(NONE, NONE, None, NONE, NONE, NONE, background)
     top, bottom, left, right = object_box(mask)
     half = max(bottom - top, right - left) / 2
+    if 2 * half / resolution > MAX_HALF:
+        return Reading(NONE, NONE, None, NONE, NONE, NONE, background)
     middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
     at = box_grid(middle_x, middle_y, half * 1.05)
     shape, overlap = _shape(ndimage.map_coordinates(mask.astype(np.float32), at, order=1))

@@ -1,0 +1,297 @@
+"""Checkpoint folders that are either whole or absent: written aside, synced, described by a manifest, renamed.
+
+A checkpoint is a folder ``step<N>`` (N: the last finished iteration, counted from 0). Its ``manifest.json`` is written
+last and lists every other file with size and SHA-256, so that any later damage shows.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+MANIFEST = "manifest.json"
+_FORMAT = 1
+_STEP = re.compile(r"step(\d+)")
+_WRITING, _REPLACED = ".writing-", ".replaced-"
+
+
+class DiskFullError(OSError):
+    """A checkpoint did not fit on the disk; whatever was there before is untouched."""
+
+
+class Found(NamedTuple):
+    """Result of ``find_latest``: the newest valid folder (or None), and why newer ones were passed over."""
+
+    folder: Path | None
+    skipped: list[tuple[Path, list[str]]]
+
+
+def step_folder(work_dir: str | Path, step: int) -> Path:
+    """Returns the folder of the checkpoint after iteration ``step`` (counted from 0)."""
+    return Path(work_dir) / f"step{step}"
+
+
+def list_steps(work_dir: str | Path) -> list[tuple[int, Path]]:
+    """Returns (step, folder) of everything in ``work_dir`` that is named like a checkpoint, oldest first."""
+    root = Path(work_dir)
+    if not root.is_dir():
+        return []
+    matches = [(_STEP.fullmatch(path.name), path) for path in root.iterdir() if path.is_dir()]
+    return sorted((int(match.group(1)), path) for match, path in matches if match)
+
+
+def write_checkpoint(folder: str | Path, writers: Iterable[Callable[[Path], Any]],
+                     meta: dict[str, Any] | None = None) -> Path:
+    """Writes a checkpoint so that no crash, kill or full disk leaves a half one under its name.
+
+    Args:
+        folder: where it will stand; an existing folder of that name is replaced when the new one is complete.
+        writers: each is called with the folder to write into, which is not yet the final one.
+        meta: JSON values to keep in the manifest.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DiskFullError: no room; the message says how much was free and how much had been written.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = folder.with_name(f"{_WRITING}{folder.name}")
+    _remove(aside)
+    try:
+        aside.mkdir()
+        for write in writers:
+            write(aside)
+        _write_manifest(aside, meta or {})
+    except Exception as error:
+        written = folder_size(aside)
+        _remove(aside)
+        if is_disk_full(error):
+            raise _disk_full(folder, written) from error
+        raise
+    except BaseException:
+        _remove(aside)
+        raise
+    _put_in_place(aside, folder)
+    return folder
+
+
+def verify_checkpoint(folder: str | Path) -> list[str]:
+    """Compares a checkpoint with its manifest.
+
+    Returns:
+        The faults in plain words; an empty list says that every byte is as it was written.
+    """
+    folder = Path(folder)
+    try:
+        manifest = read_manifest(folder)
+    except (OSError, ValueError) as error:
+        return [str(error)]
+    files = manifest["files"]
+    present = {path.relative_to(folder).as_posix() for path in _files(folder)} - {MANIFEST}
+    faults = [f"{name} is missing" for name in sorted(files.keys() - present)]
+    faults += [f"{name} is not in the manifest" for name in sorted(present - files.keys())]
+    for name in sorted(files.keys() & present):
+        size = (folder / name).stat().st_size
+        if size != files[name]["size"]:
+            faults.append(f"{name} has {size} bytes instead of {files[name]['size']}")
+        elif _sha256(folder / name) != files[name]["sha256"]:
+            faults.append(f"{name} has changed (SHA-256 differs)")
+    return faults
+
+
+def read_manifest(folder: str | Path) -> dict[str, Any]:
+    """Reads and checks the shape of a manifest.
+
+    Raises:
+        OSError: there is none.
+        ValueError: it is damaged or of an unknown format.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(f"{MANIFEST} is missing: the checkpoint was not finished, or is none")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        body = {key: value for key, value in manifest.items() if key != "sha256"}
+        intact = manifest["sha256"] == _digest_of(body)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"{MANIFEST} is damaged: {error}") from None
+    if not intact:
+        raise ValueError(f"{MANIFEST} is damaged: its own SHA-256 differs")
+    if manifest.get("format") != _FORMAT:
+        raise ValueError(f"{MANIFEST} has format {manifest.get('format')}, this version reads {_FORMAT}")
+    return manifest
+
+
+def find_latest(work_dir: str | Path) -> Found:
+    """Returns the newest valid checkpoint of ``work_dir``, and the newer ones that are not valid, with the reasons."""
+    skipped: list[tuple[Path, list[str]]] = []
+    for _, folder in reversed(list_steps(work_dir)):
+        faults = verify_checkpoint(folder)
+        if not faults:
+            return Found(folder, skipped)
+        skipped.append((folder, faults))
+    return Found(None, skipped)
+
+
+def rotate(work_dir: str | Path, max_keep: int, newest: str | Path) -> list[Path]:
+    """Removes the oldest checkpoints, up to and without ``newest``, until ``max_keep`` are left.
+
+    Checkpoints of later steps (of a run that was since resumed from an earlier one) are not touched. Nothing is removed
+    unless ``newest`` is valid by its manifest.
+
+    Args:
+        work_dir: holds the checkpoints.
+        max_keep: how many to keep, ``newest`` included; -1 keeps all.
+        newest: the checkpoint just written.
+
+    Returns:
+        The folders removed.
+    """
+    if max_keep < 1:
+        return []
+    newest = Path(newest)
+    earlier = [path for _, path in list_steps(work_dir)]
+    earlier = earlier[:earlier.index(newest) + 1] if newest in earlier else []
+    if len(earlier) <= max_keep or verify_sizes(newest):
+        return []
+    old = earlier[:-max_keep]
+    for folder in old:
+        remove_checkpoint(folder)
+    return old
+
+
+def verify_sizes(folder: str | Path) -> list[str]:
+    """Like ``verify_checkpoint`` but compares sizes only, which costs nothing."""
+    folder = Path(folder)
+    try:
+        files = read_manifest(folder)["files"]
+    except (OSError, ValueError) as error:
+        return [str(error)]
+    return [f"{name} is missing or has another size" for name, entry in files.items()
+            if not (folder / name).is_file() or (folder / name).stat().st_size != entry["size"]]
+
+
+def remove_checkpoint(folder: str | Path) -> None:
+    """Removes a checkpoint, its manifest first, so that a half removed one is never taken for a whole one."""
+    folder = Path(folder)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(folder)
+
+
+def clean_leftovers(work_dir: str | Path) -> list[Path]:
+    """Removes what a killed run left half written, and puts back a checkpoint that was being replaced."""
+    root = Path(work_dir)
+    if not root.is_dir():
+        return []
+    for path in root.glob(f"{_REPLACED}*"):
+        original = path.with_name(path.name.removeprefix(_REPLACED))
+        if not original.exists():
+            path.rename(original)
+    left = [*root.glob(f"{_WRITING}*"), *root.glob(f"{_REPLACED}*")]
+    for path in left:
+        _remove(path)
+    return left
+
+
+def folder_size(folder: str | Path) -> int:
+    """Returns the bytes of all files below ``folder``; 0 if there is none."""
+    return sum(path.stat().st_size for path in _files(Path(folder)))
+
+
+def free_bytes(folder: str | Path) -> int:
+    """Returns the bytes free where ``folder`` is or will be."""
+    path = Path(folder).absolute()
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def format_bytes(count: float) -> str:
+    """Returns ``count`` bytes as people read it: ``12.3 MB``."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Says whether an exception, or one that caused it, is the disk (or a quota) being full.
+
+    safetensors and other writers in Rust report it in words only.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if re.search(r"os error (28|122)\b|No space left on device", str(seen)):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def _disk_full(folder: Path, written: int) -> DiskFullError:
+    free = free_bytes(folder.parent)
+    return DiskFullError(
+        errno.ENOSPC, f"no room for the checkpoint {folder.name}: it needs more than {format_bytes(written)} "
+        f"({written} bytes were written), {format_bytes(free)} ({free} bytes) are free; earlier checkpoints are "
+        "untouched, make room and resume", str(folder))
+
+
+def _write_manifest(folder: Path, meta: dict[str, Any]) -> None:
+    files = {}
+    for path in _files(folder):
+        _sync(path)
+        files[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": _sha256(path)}
+    body = {"format": _FORMAT, "meta": meta, "files": dict(sorted(files.items()))}
+    path = folder / MANIFEST
+    path.write_text(json.dumps(body | {"sha256": _digest_of(body)}, indent=1) + "\n", encoding="utf-8")
+    _sync(path)
+    for below in sorted(item for item in folder.rglob("*") if item.is_dir()):
+        _sync(below)
+    _sync(folder)
+
+
+def _put_in_place(aside: Path, folder: Path) -> None:
+    replaced = folder.with_name(f"{_REPLACED}{folder.name}")
+    if folder.exists():
+        _remove(replaced)
+        folder.rename(replaced)
+    aside.rename(folder)
+    _sync(folder.parent)
+    _remove(replaced)
+
+
+def _digest_of(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)

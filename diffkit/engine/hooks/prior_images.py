@@ -1,0 +1,96 @@
+"""Generates the prior pictures that a dataset misses, before the first step."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import barrier, get_dist_info
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from diffkit.datasets.prior import PriorImages, PriorJob, check_recipe, save_prior, share, write_recipe
+from diffkit.engine.seeding import preserved_randomness
+from diffkit.registry import HOOKS
+
+
+@HOOKS.register_module()
+class PriorImagesHook(Hook):
+    """Lets the model, as it is before training, paint the prior pictures that are missing.
+
+    Only the deficit is generated, each process painting its share. Every picture has its own seed: batch size,
+    number of processes and a broken off generation make no difference. Nothing in the folder is deleted or
+    overwritten, and a folder whose pictures another model, prompt or setting made is refused.
+
+    Args:
+        batch_size: pictures at a time.
+        num_inference_steps: denoising steps of a picture.
+        guidance_scale: of classifier-free guidance.
+        negative_prompt: what the pictures shall not show.
+        height: in pixels; None takes the model's own size.
+        width: in pixels; None takes the model's own size.
+        seed: of the pictures; None takes the run's seed.
+    """
+
+    priority = "HIGH"
+
+    def __init__(self, batch_size: int = 4, num_inference_steps: int = 25, guidance_scale: float = 7.5,
+                 negative_prompt: str | None = None, height: int | None = None, width: int | None = None,
+                 seed: int | None = None) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if num_inference_steps < 1:
+            raise ValueError(f"num_inference_steps must be at least 1, got {num_inference_steps}")
+        self.batch_size = batch_size
+        self.seed = seed
+        self.options = {"negative_prompt": negative_prompt, "num_inference_steps": num_inference_steps,
+                        "guidance_scale": guidance_scale, "height": height, "width": width}
+
+    def before_train(self, runner: Any) -> None:
+        """Generates what is missing for each dataset of the training, and opens it."""
+        for dataset in datasets_with_prior(runner.train_loop.dataloader.dataset):
+            if dataset.prior.root is None:
+                dataset.set_prior_root(Path(runner.work_dir) / "class_images")
+            if dataset.prior.num_images:
+                self._fill(runner, dataset.prior)
+            dataset.reload_prior()
+
+    def _fill(self, runner: Any, prior: PriorImages) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        recipe = {"pretrained": str(model.pretrained), "prompts": list(prior.prompts), **self.options}
+        check_recipe(prior.root, recipe)
+        seed = runner.seed if self.seed is None else self.seed
+        jobs = prior.plan(seed)
+        barrier()  # nobody writes before everybody has counted
+        if not jobs:
+            return
+        if runner.iter > 0:
+            raise ValueError(
+                f"{len(jobs)} of {prior.num_images} prior images are missing in {prior.root}, and the model has been "
+                f"trained for {runner.iter} steps: only an untrained one makes them. Put them back, or start anew")
+        rank, world_size = get_dist_info()
+        runner.logger.info(f"Generating {len(jobs)} prior images into {prior.root} "
+                           f"({prior.num_images - len(jobs)} are there)")
+        if rank == 0:
+            write_recipe(prior.root, recipe)
+        with preserved_randomness():
+            generate_prior(model, share(jobs, rank, world_size), prior.root, self.batch_size, self.options)
+        barrier()
+
+
+def generate_prior(model: Any, jobs: Sequence[PriorJob], root: Path, batch_size: int,
+                   options: dict[str, Any]) -> None:
+    """Paints pictures with ``model.generate`` and puts each into the folder as soon as its batch is done."""
+    for start in range(0, len(jobs), batch_size):
+        batch = jobs[start:start + batch_size]
+        images = model.generate([job.prompt for job in batch], seeds=[job.seed for job in batch], **options)
+        for job, image in zip(batch, images, strict=True):
+            save_prior(root, job, image)
+
+
+def datasets_with_prior(dataset: Any) -> Iterator[Any]:
+    """The datasets, inside concatenations and wrappers too, that ask for prior pictures."""
+    if getattr(dataset, "prior", None) is not None:
+        yield dataset
+    inner = getattr(dataset, "datasets", None) or [part for part in [getattr(dataset, "dataset", None)] if part]
+    for part in inner:
+        yield from datasets_with_prior(part)

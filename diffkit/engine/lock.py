@@ -1,0 +1,61 @@
+"""One training per work folder."""
+
+import fcntl
+import os
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+_NAME = ".lock"
+
+
+class WorkDirBusyError(RuntimeError):
+    """Another training writes to this work folder."""
+
+
+class WorkDirLock:
+    """A lock on a work folder that the system releases when its process ends, however it ends.
+
+    Args:
+        work_dir: the folder; the file ``.lock`` in it stays, only the lock on it counts.
+    """
+
+    def __init__(self, work_dir: str | Path) -> None:
+        self.path = Path(work_dir) / _NAME
+        self._handle: int | None = None
+        os.register_at_fork(after_in_child=_releaser(weakref.ref(self)))
+
+    def acquire(self) -> None:
+        """Takes the lock.
+
+        Raises:
+            WorkDirBusyError: another process, or another runner of this one, has it.
+        """
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(handle, 32).decode(errors="replace").strip()
+            os.close(handle)
+            raise WorkDirBusyError(f"work_dir {self.path.parent} is in use by another training"
+                                   f"{f' (process {owner})' if owner else ''}; choose another work_dir") from None
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
+        self._handle = handle
+
+    def release(self) -> None:
+        """Gives the lock back; does nothing without one."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def _releaser(reference: "weakref.ref[WorkDirLock]") -> Callable[[], None]:
+    """A child (a worker of the data loader) must not keep the lock alive when its parent is killed."""
+
+    def release() -> None:
+        lock = reference()
+        if lock is not None:
+            lock.release()
+
+    return release

@@ -1,7 +1,50 @@
-"""Pictures and prompts: what a training sees, in an order that depends on nothing but the seed and the step."""
+"""Pictures and prompts: what a training sees, in an order that follows from the seed and the step."""
 
 from diffkit.datasets.collate import collate_samples
+from diffkit.datasets.concept import ConceptDataset
 from diffkit.datasets.draw import Draw, as_draw
+from diffkit.datasets.image_file import BadImageError, open_image
+from diffkit.datasets.image_folder import FolderListing, list_images
+from diffkit.datasets.image_text import HubImageText, ImageTextDataset
+from diffkit.datasets.pictures import PictureSet, open_pictures
+from diffkit.datasets.prior import PriorImages
+from diffkit.datasets.prompts import PromptDataset
 from diffkit.datasets.sampler import DrawSampler
+from diffkit.datasets.shapes import CONCEPTS, ShapesDataset, ShapesPrompts
+from diffkit.datasets.transforms import (
+    CenterCrop,
+    Compose,
+    RandomCrop,
+    RandomHorizontalFlip,
+    Resize,
+    ToTensor,
+    default_transforms,
+)
 
-__all__ = ["Draw", "DrawSampler", "as_draw", "collate_samples"]
+__all__ = [
+    "CONCEPTS",
+    "BadImageError",
+    "CenterCrop",
+    "Compose",
+    "ConceptDataset",
+    "Draw",
+    "DrawSampler",
+    "FolderListing",
+    "HubImageText",
+    "ImageTextDataset",
+    "PictureSet",
+    "PriorImages",
+    "PromptDataset",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "Resize",
+    "ShapesDataset",
+    "ShapesPrompts",
+    "ToTensor",
+    "as_draw",
+    "collate_samples",
+    "default_transforms",
+    "list_images",
+    "open_image",
+    "open_pictures",
+]

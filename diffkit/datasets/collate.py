@@ -17,13 +17,14 @@ def collate_samples(samples: Sequence[Sample | Sequence[Sample]]) -> dict[str, A
 
     Args:
         samples: each a dict, or a list of dicts such as [instance, prior]. A dict holds ``pixel_values``
-            (float [3, H, W] in [-1, 1]) and ``prompt`` (str); it may hold ``key`` (None), ``is_prior`` (False),
-            ``original_size`` (its own H, W) and ``crop_top_left`` (0, 0): in brackets what is filled in.
-            Anything else must be in every sample: tensors and numbers are stacked, the rest is listed.
+            (float [3, H, W] in [-1, 1]) and ``prompt`` (str); it may hold ``key`` (None), ``is_prior``
+            (False), ``original_size`` (its own H, W) and ``crop_top_left`` (0, 0): in brackets what is filled
+            in. Anything else must be in every sample: tensors and numbers are stacked, the rest is listed.
 
     Returns:
-        ``pixel_values`` float32 [B, 3, H, W], ``prompt`` and ``key`` lists, ``is_prior`` bool [B], ``original_size``
-        long [B, 2] as (height, width), ``crop_top_left`` long [B, 2] as (y, x). Instances come before priors.
+        ``pixel_values`` float32 [B, 3, H, W], ``prompt`` and ``key`` lists, ``is_prior`` bool [B],
+        ``original_size`` long [B, 2] as (height, width), ``crop_top_left`` long [B, 2] as (y, x). Instances
+        come before priors.
     """
     flat = _flatten(samples)
     batch: dict[str, Any] = {
@@ -32,8 +33,9 @@ def collate_samples(samples: Sequence[Sample | Sequence[Sample]]) -> dict[str, A
         "key": [sample.get("key") for sample in flat],
         "is_prior": torch.tensor([bool(sample.get("is_prior", False)) for sample in flat]),
         "original_size": torch.tensor([_original_size(sample) for sample in flat], dtype=torch.long),
-        "crop_top_left": torch.tensor([tuple(sample.get("crop_top_left", (0, 0))) for sample in flat],
-                                      dtype=torch.long),
+        "crop_top_left": torch.tensor(
+            [tuple(sample.get("crop_top_left", (0, 0))) for sample in flat], dtype=torch.long
+        ),
     }
     for name in dict.fromkeys(name for sample in flat for name in sample):
         if name not in batch:
@@ -53,8 +55,10 @@ def _flatten(samples: Sequence[Sample | Sequence[Sample]]) -> list[Sample]:
 def _stack_pixels(flat: list[Sample]) -> Tensor:
     shapes = {tuple(sample["pixel_values"].shape) for sample in flat}
     if len(shapes) > 1:
-        raise ValueError(f"pixel_values of one batch must have one shape, given {sorted(shapes)}: "
-                         "let the transforms end with a crop to one size")
+        raise ValueError(
+            f"pixel_values of one batch must have one shape, given {sorted(shapes)}: "
+            "let the transforms end with a crop to one size"
+        )
     return torch.stack([sample["pixel_values"].float() for sample in flat])
 
 

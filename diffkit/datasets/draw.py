@@ -8,10 +8,10 @@ class Draw(NamedTuple):
 
     Attributes:
         index: the sample, in ``range(len(dataset))``.
-        seed: seeds every random choice of this draw (crop, flip, wording, caption dropout), in ``range(2**63)``.
+        seed: of every random choice of this draw (crop, flip, wording, caption dropout), in ``range(2**63)``.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     seed: int
 
 

@@ -17,13 +17,14 @@ _ORDER, _CONTENT = 0, 1  # two streams of one seed: which sample, and what is ra
 class DrawSampler(Sampler[Draw]):
     """Endless draws; draw number ``p`` of the run is the same whoever asks for it, and whenever.
 
-    The draws of all ranks form one global row. Draw ``p`` belongs to epoch ``p // n``, whose order is a permutation
-    seeded by ``(seed, epoch)``: over all ranks, each sample comes once in an epoch. Rank ``r`` of ``w`` takes the
-    draws ``start + r, start + r + w, …``, so that one step of ``w`` ranks sees the same samples as one step of a
-    single rank with a batch ``w`` times as large.
+    The draws of all ranks form one global row. Draw ``p`` belongs to epoch ``p // n``, whose order is a
+    permutation seeded by ``(seed, epoch)``: over all ranks, each sample comes once in an epoch. Rank ``r`` of
+    ``w`` takes the draws ``start + r, start + r + w, …``, so that one step of ``w`` ranks sees the same
+    samples as one step of a single rank with a batch ``w`` times as large.
 
-    Nothing here depends on how far a data loader has read ahead: ``start_at`` says where the next iterator begins, and
-    the training loop computes that from its step count. Resuming costs one permutation at any step.
+    Nothing here depends on how far a data loader has read ahead: ``start_at`` says where the next iterator
+    begins, and the training loop computes that from its step count. Resuming costs one permutation at any
+    step.
 
     Args:
         dataset: what is drawn from; only its length is used.
@@ -33,8 +34,14 @@ class DrawSampler(Sampler[Draw]):
         world_size: number of processes; None asks torch.distributed.
     """
 
-    def __init__(self, dataset: Sized, seed: int | None = None, shuffle: bool = True,
-                 rank: int | None = None, world_size: int | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Sized,
+        seed: int | None = None,
+        shuffle: bool = True,
+        rank: int | None = None,
+        world_size: int | None = None,
+    ) -> None:
         if len(dataset) < 1:
             raise ValueError("dataset is empty: there is nothing to draw")
         if seed is not None and seed < 0:
@@ -57,7 +64,7 @@ class DrawSampler(Sampler[Draw]):
         return self._start
 
     def start_at(self, position: int) -> None:
-        """Lets the next iterator begin at a global draw: ``steps * batch_size * world_size`` after whole steps."""
+        """Lets the next iterator begin at a global draw: ``steps * batch_size * world_size``."""
         if position < 0:
             raise ValueError(f"position must be at least 0, given {position}")
         self._start = position
@@ -84,8 +91,12 @@ class DrawSampler(Sampler[Draw]):
 
     def state(self) -> dict[str, Any]:
         """What, beside the position, decides the order; a resumed run compares it with its own."""
-        return {"seed": self.seed, "shuffle": self.shuffle, "length": len(self.dataset),
-                "world_size": self.world_size}
+        return {
+            "seed": self.seed,
+            "shuffle": self.shuffle,
+            "length": len(self.dataset),
+            "world_size": self.world_size,
+        }
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if not self.shuffle:

@@ -28,8 +28,12 @@ def test_instances_come_before_their_priors():
 
 
 def test_other_values_are_stacked_or_listed():
-    batch = collate_samples([sample(0.0, mask=torch.ones(1, 2), weight=0.5, file="a"),
-                             sample(0.0, mask=torch.zeros(1, 2), weight=1.0, file="b")])
+    batch = collate_samples(
+        [
+            sample(0.0, mask=torch.ones(1, 2), weight=0.5, file="a"),
+            sample(0.0, mask=torch.zeros(1, 2), weight=1.0, file="b"),
+        ]
+    )
     assert batch["mask"].tolist() == [[[1.0, 1.0]], [[0.0, 0.0]]]
     assert batch["weight"].tolist() == [0.5, 1.0] and batch["file"] == ["a", "b"]
 

@@ -37,10 +37,12 @@ def test_the_same_seed_gives_the_same_draws_and_another_seed_others():
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_every_epoch_holds_each_sample_once_over_all_ranks(world):
     data = range(6)
-    rows = [take(DrawSampler(data, seed=0, rank=rank, world_size=world), 18 // world) for rank in range(world)]
+    rows = [
+        take(DrawSampler(data, seed=0, rank=rank, world_size=world), 18 // world) for rank in range(world)
+    ]
     merged = [draw.index for group in zip(*rows, strict=True) for draw in group]
     for epoch in range(3):
-        assert sorted(merged[6 * epoch:6 * epoch + 6]) == list(range(6))
+        assert sorted(merged[6 * epoch : 6 * epoch + 6]) == list(range(6))
     assert merged[:6] != merged[6:12]
 
 
@@ -75,7 +77,15 @@ def test_reading_ahead_in_workers_does_not_move_the_position():
 
 
 def test_without_shuffle_the_order_is_the_dataset_s_own():
-    assert [draw.index for draw in take(DrawSampler(range(3), seed=0, shuffle=False), 7)] == [0, 1, 2, 0, 1, 2, 0]
+    assert [draw.index for draw in take(DrawSampler(range(3), seed=0, shuffle=False), 7)] == [
+        0,
+        1,
+        2,
+        0,
+        1,
+        2,
+        0,
+    ]
 
 
 def test_mmengine_builds_it_with_the_seed_of_the_run():
@@ -84,17 +94,27 @@ def test_mmengine_builds_it_with_the_seed_of_the_run():
     from diffkit.datasets import collate_samples  # noqa: F401  registers
 
     loader = Runner.build_dataloader(
-        dict(dataset=Indexes(4), sampler=dict(type=DrawSampler), batch_size=2, num_workers=0, collate_fn=dict(type=list)),
-        seed=11)
+        dict(
+            dataset=Indexes(4),
+            sampler=dict(type=DrawSampler),
+            batch_size=2,
+            num_workers=0,
+            collate_fn=dict(type=list),
+        ),
+        seed=11,
+    )
     assert next(iter(loader)) == take(DrawSampler(range(4), seed=11), 2)
     assert len(loader) == 2
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (dict(dataset=[]), "dataset is empty"),
-    (dict(dataset=[1], seed=-1), "seed must be at least 0, given -1"),
-    (dict(dataset=[1], seed=0, rank=2, world_size=2), "rank must be in 0..1"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(dataset=[]), "dataset is empty"),
+        (dict(dataset=[1], seed=-1), "seed must be at least 0, given -1"),
+        (dict(dataset=[1], seed=0, rank=2, world_size=2), "rank must be in 0..1"),
+    ],
+)
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         DrawSampler(**arguments)

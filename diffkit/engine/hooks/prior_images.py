@@ -17,9 +17,9 @@ from diffkit.registry import HOOKS
 class PriorImagesHook(Hook):
     """Lets the model, as it is before training, paint the prior pictures that are missing.
 
-    Only the deficit is generated, each process painting its share. Every picture has its own seed: batch size,
-    number of processes and a broken off generation make no difference. Nothing in the folder is deleted or
-    overwritten, and a folder whose pictures another model, prompt or setting made is refused.
+    Only the deficit is generated, each process painting its share. Every picture has its own seed: batch
+    size, number of processes and a broken off generation make no difference. Nothing in the folder is deleted
+    or overwritten, and a folder whose pictures another model, prompt or setting made is refused.
 
     Args:
         batch_size: pictures at a time.
@@ -33,17 +33,29 @@ class PriorImagesHook(Hook):
 
     priority = "HIGH"
 
-    def __init__(self, batch_size: int = 4, num_inference_steps: int = 25, guidance_scale: float = 7.5,
-                 negative_prompt: str | None = None, height: int | None = None, width: int | None = None,
-                 seed: int | None = None) -> None:
+    def __init__(
+        self,
+        batch_size: int = 4,
+        num_inference_steps: int = 25,
+        guidance_scale: float = 7.5,
+        negative_prompt: str | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        seed: int | None = None,
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if num_inference_steps < 1:
             raise ValueError(f"num_inference_steps must be at least 1, got {num_inference_steps}")
         self.batch_size = batch_size
         self.seed = seed
-        self.options = {"negative_prompt": negative_prompt, "num_inference_steps": num_inference_steps,
-                        "guidance_scale": guidance_scale, "height": height, "width": width}
+        self.options = {
+            "negative_prompt": negative_prompt,
+            "num_inference_steps": num_inference_steps,
+            "guidance_scale": guidance_scale,
+            "height": height,
+            "width": width,
+        }
 
     def before_train(self, runner: Any) -> None:
         """Generates what is missing for each dataset of the training, and opens it."""
@@ -51,13 +63,13 @@ class PriorImagesHook(Hook):
             if dataset.prior.root is None:
                 dataset.set_prior_root(Path(runner.work_dir) / "class_images")
             if dataset.prior.num_images:
-                self._fill(runner, dataset.prior)
+                self._fill(runner, dataset.prior, dataset.prior.root)
             dataset.reload_prior()
 
-    def _fill(self, runner: Any, prior: PriorImages) -> None:
+    def _fill(self, runner: Any, prior: PriorImages, root: Path) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         recipe = {"pretrained": str(model.pretrained), "prompts": list(prior.prompts), **self.options}
-        check_recipe(prior.root, recipe)
+        check_recipe(root, recipe)
         seed = runner.seed if self.seed is None else self.seed
         jobs = prior.plan(seed)
         barrier()  # nobody writes before everybody has counted
@@ -65,23 +77,27 @@ class PriorImagesHook(Hook):
             return
         if runner.iter > 0:
             raise ValueError(
-                f"{len(jobs)} of {prior.num_images} prior images are missing in {prior.root}, and the model has been "
-                f"trained for {runner.iter} steps: only an untrained one makes them. Put them back, or start anew")
+                f"{len(jobs)} of {prior.num_images} prior images are missing in {root}, and the model has "
+                f"been trained for {runner.iter} steps: only an untrained one makes them. Put them back, or "
+                "start anew"
+            )
         rank, world_size = get_dist_info()
-        runner.logger.info(f"Generating {len(jobs)} prior images into {prior.root} "
-                           f"({prior.num_images - len(jobs)} are there)")
+        runner.logger.info(
+            f"Generating {len(jobs)} prior images into {root} ({prior.num_images - len(jobs)} are there)"
+        )
         if rank == 0:
-            write_recipe(prior.root, recipe)
+            write_recipe(root, recipe)
         with preserved_randomness():
-            generate_prior(model, share(jobs, rank, world_size), prior.root, self.batch_size, self.options)
+            generate_prior(model, share(jobs, rank, world_size), root, self.batch_size, self.options)
         barrier()
 
 
-def generate_prior(model: Any, jobs: Sequence[PriorJob], root: Path, batch_size: int,
-                   options: dict[str, Any]) -> None:
+def generate_prior(
+    model: Any, jobs: Sequence[PriorJob], root: Path, batch_size: int, options: dict[str, Any]
+) -> None:
     """Paints pictures with ``model.generate`` and puts each into the folder as soon as its batch is done."""
     for start in range(0, len(jobs), batch_size):
-        batch = jobs[start:start + batch_size]
+        batch = jobs[start : start + batch_size]
         images = model.generate([job.prompt for job in batch], seeds=[job.seed for job in batch], **options)
         for job, image in zip(batch, images, strict=True):
             save_prior(root, job, image)
@@ -91,6 +107,8 @@ def datasets_with_prior(dataset: Any) -> Iterator[Any]:
     """The datasets, inside concatenations and wrappers too, that ask for prior pictures."""
     if getattr(dataset, "prior", None) is not None:
         yield dataset
-    inner = getattr(dataset, "datasets", None) or [part for part in [getattr(dataset, "dataset", None)] if part]
+    inner = getattr(dataset, "datasets", None) or [
+        part for part in [getattr(dataset, "dataset", None)] if part
+    ]
     for part in inner:
         yield from datasets_with_prior(part)

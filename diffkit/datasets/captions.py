@@ -1,0 +1,124 @@
+"""Captions that lie beside images: a .txt for each, or one metadata file."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from diffkit.datasets.image_file import printable
+
+SOURCES = ("auto", "txt", "metadata", "none")
+#: A caption file larger than this is no caption, in bytes.
+MAX_CAPTION_BYTES = 1_000_000
+
+
+def read_captions(
+    root: Path, names: Sequence[str], source: str = "auto", column: str = "text"
+) -> dict[str, list[str]]:
+    """Reads the captions of images in a folder.
+
+    Args:
+        root: the folder.
+        names: the images, relative to it.
+        source: ``"txt"`` (a file of the image's name that ends in .txt), ``"metadata"`` (metadata.jsonl or
+            metadata.csv with ``file_name`` and ``column``), ``"auto"`` (either; a .txt wins over the
+            metadata), or ``"none"``.
+        column: the metadata's column that holds the caption. In jsonl it may be a list of captions.
+
+    Returns:
+        By image, the captions to choose from. Images without a caption, or with a blank one, are left out.
+
+    Raises:
+        ValueError: if a file cannot be understood (named, with the line), or if ``source`` names one kind and
+            an image lacks it.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"captions must be one of {', '.join(SOURCES)}, got {source!r}")
+    captions: dict[str, list[str]] = {}
+    if source in ("auto", "metadata"):
+        rows = read_metadata(root, column)
+        captions.update({name: rows[name] for name in names if name in rows})
+        if source == "metadata":
+            _require(names, captions, f"a caption in metadata.jsonl or metadata.csv of {printable(root)}")
+    if source in ("auto", "txt"):
+        beside = {name: [text] for name in names if (text := _text_beside(root / name))}
+        captions.update(beside)
+        if source == "txt":
+            _require(names, beside, "a caption in a .txt file beside it")
+    return captions
+
+
+def read_metadata(root: Path, column: str = "text") -> dict[str, list[str]]:
+    """Returns the captions of metadata.jsonl and metadata.csv by file name; blank ones are left out."""
+    captions: dict[str, list[str]] = {}
+    for path, reader in ((root / "metadata.jsonl", _jsonl_rows), (root / "metadata.csv", _csv_rows)):
+        if not path.is_file():
+            continue
+        for line, row in reader(path):
+            name, texts = _row(path, line, row, column)
+            if captions.setdefault(name, texts) != texts:
+                raise ValueError(f"{printable(path)}, line {line}: a second, other caption for {name!r}")
+    return {name: texts for name, texts in captions.items() if texts}
+
+
+def _row(path: Path, line: int, row: Any, column: str) -> tuple[str, list[str]]:
+    where = f"{printable(path)}, line {line}"
+    if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
+        raise ValueError(f"{where}: expected an object with a file_name, got {str(row)[:80]}")
+    if column not in row:
+        others = ", ".join(sorted(str(key) for key in row if key != "file_name"))
+        raise ValueError(f"{where}: there is no column {column!r}; the others are: {others or 'none'}")
+    value = row[column]
+    texts = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{where}: {column} must be text or a list of texts, got {str(value)[:80]}")
+    return Path(row["file_name"]).as_posix(), [text.strip() for text in texts if text.strip()]
+
+
+def _jsonl_rows(path: Path) -> list[tuple[int, Any]]:
+    rows = []
+    for line, text in enumerate(_read_text(path).split("\n"), start=1):
+        if not text.strip():
+            continue
+        try:
+            rows.append((line, json.loads(text)))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{printable(path)}, line {line}: not JSON ({error.msg})") from error
+    return rows
+
+
+def _csv_rows(path: Path) -> list[tuple[int, Any]]:
+    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""))
+    try:
+        return [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise ValueError(f"{printable(path)}, line {reader.line_num}: not CSV ({error})") from error
+
+
+def _text_beside(image: Path) -> str:
+    path = image.with_suffix(".txt")
+    if not path.is_file():
+        return ""
+    if path.stat().st_size > MAX_CAPTION_BYTES:
+        raise ValueError(f"{printable(path)} has {path.stat().st_size} bytes: that is no caption")
+    return " ".join(_read_text(path).split())
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{printable(path)} is not UTF-8 text ({error.reason} at byte {error.start})"
+        ) from error
+
+
+def _require(names: Sequence[str], found: dict[str, list[str]], what: str) -> None:
+    missing = [name for name in names if name not in found]
+    if missing:
+        shown = ", ".join(printable(name) for name in missing[:5])
+        raise ValueError(
+            f"{len(missing)} of {len(names)} images lack {what}: {shown}{', …' if len(missing) > 5 else ''}"
+        )

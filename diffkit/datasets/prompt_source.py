@@ -1,0 +1,79 @@
+"""The prompt of a draw: which caption or template, the placeholder in it, and whether it is dropped."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from diffkit.datasets.image_file import printable
+from diffkit.datasets.pictures import PictureSet
+
+#: What stands in a template or caption for the placeholder.
+SLOT = "{}"
+
+
+class PromptSource:
+    """Chooses prompts.
+
+    Args:
+        fallback: the prompt, or prompts to choose from, of pictures without a caption of their own.
+        dropout: probability of an empty prompt, 0 to 1.
+        placeholder: what takes the place of ``{}``.
+        argument: what the user knows ``fallback`` by.
+        dropout_argument: what the user knows ``dropout`` by.
+    """
+
+    def __init__(
+        self,
+        fallback: str | Sequence[str] | None = None,
+        dropout: float = 0.0,
+        placeholder: str | None = None,
+        argument: str = "instance_prompt",
+        dropout_argument: str = "caption_dropout",
+    ) -> None:
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"{dropout_argument} must be between 0 and 1, got {dropout}")
+        self.dropout = dropout
+        self.placeholder = placeholder
+        self.argument = argument
+        self.fallback = [self.fill(text, argument) for text in as_prompts(fallback, argument)]
+
+    def choose(self, captions: Sequence[str], rng: np.random.Generator) -> str:
+        """One of the captions (or else of the fallback), filled in; or, with the dropout's chance, nothing."""
+        if rng.random() < self.dropout:
+            return ""
+        texts = captions or self.fallback
+        return self.fill(texts[int(rng.integers(len(texts)))], "caption")
+
+    def check(self, pictures: PictureSet, root_argument: str) -> None:
+        """Makes sure that every picture of a set has a prompt, and that every caption can be filled in.
+
+        Raises:
+            ValueError: naming the pictures without a prompt, or the caption with ``{}`` and no placeholder
+                for it.
+        """
+        bare = pictures.without_caption()
+        if bare and not self.fallback:
+            shown = ", ".join(printable(name) for name in bare[:5])
+            raise ValueError(
+                f"{len(bare)} of {len(pictures)} images of {root_argument} have no caption ({shown}"
+                f"{', …' if len(bare) > 5 else ''}): set {self.argument}, or write captions beside them"
+            )
+        for index in range(len(pictures)):
+            for caption in pictures.captions(index):
+                self.fill(caption, f"the caption of {printable(pictures.entries[index].name)}")
+
+    def fill(self, text: str, where: str) -> str:
+        """``text`` with the placeholder in place of ``{}``."""
+        if SLOT not in text:
+            return text
+        if self.placeholder is None:
+            raise ValueError(f"{where} {text!r} has {SLOT}, but there is no placeholder to put there")
+        return text.replace(SLOT, self.placeholder)
+
+
+def as_prompts(prompts: str | Sequence[str] | None, argument: str) -> list[str]:
+    """A prompt, several or none, as a list."""
+    listed = [] if prompts is None else [prompts] if isinstance(prompts, str) else list(prompts)
+    if not all(isinstance(prompt, str) for prompt in listed):
+        raise TypeError(f"{argument} must be text or a list of texts, got {prompts!r}")
+    return listed

@@ -1,0 +1,12 @@
+"""What tools, the command line and notebooks call.
+
+Importing this package loads nothing heavy: its modules import torch, MMEngine and diffusers inside their
+functions. They are all imported here because a module and its function share their name:
+``diffkit.apis.train`` has to be the function, whichever is imported first.
+"""
+
+from diffkit.apis.configs import config_root, copy_config, find_config, list_configs, load_config
+from diffkit.apis.test import test
+from diffkit.apis.train import train
+
+__all__ = ["config_root", "copy_config", "find_config", "list_configs", "load_config", "test", "train"]

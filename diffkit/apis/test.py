@@ -1,0 +1,52 @@
+"""Measuring a trained model as its config says."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffkit.apis.configs import load_config
+from diffkit.apis.runner import build_runner
+from diffkit.utils.launch import check_launcher, launched
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def test(
+    config: "str | Path | Config",
+    checkpoint: str | Path | None = None,
+    *,
+    work_dir: str | Path | None = None,
+    cfg_options: dict[str, Any] | None = None,
+    launcher: str = "none",
+    local_rank: int | None = None,
+) -> dict[str, float]:
+    """Runs the test loop of a config and returns its metrics.
+
+    Args:
+        config: a config file, the name of a config that comes with diffkit, or a loaded config.
+        checkpoint: a step folder of a training with that config; without it the model is measured untrained.
+        work_dir: where the log goes; else ``work_dir`` of the config, else ``work_dirs/<name of the
+            config>``.
+        cfg_options: values that replace those of the config, by dotted key.
+        launcher: what started the processes: "none", "pytorch", "slurm" or "mpi".
+        local_rank: the rank on this machine, where a launcher passes it as an argument.
+
+    Raises:
+        ConfigError: the config has faults; the message lists all.
+        FileNotFoundError: there is no such config or checkpoint.
+        ValueError: an argument is not valid, or the config does not say what to measure.
+    """
+    check_launcher(launcher)
+    if checkpoint is not None and not Path(checkpoint).exists():
+        raise FileNotFoundError(f"checkpoint: no step folder {str(checkpoint)!r}")
+    cfg = load_config(config, work_dir=work_dir, cfg_options=cfg_options)
+    missing = [key for key in ("test_dataloader", "test_cfg", "test_evaluator") if cfg.get(key) is None]
+    if missing:
+        raise ValueError(
+            f"config: {cfg.filename} does not say what to measure; it lacks {', '.join(missing)}"
+        )
+    if checkpoint is not None:
+        cfg.load_from = str(checkpoint)
+    cfg.resume = False
+    with launched(launcher, cfg, local_rank):
+        return build_runner(cfg).test()

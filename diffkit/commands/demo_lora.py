@@ -1,0 +1,41 @@
+"""Make one picture from a prompt, with a model and a step folder (a LoRA or other) trained on it."""
+
+import argparse
+
+from diffkit.commands.arguments import add_sampling
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the command."""
+    parser.add_argument("prompt", help="what the picture shall show")
+    parser.add_argument("step", metavar="STEP", help="a step folder, such as work_dirs/NAME/step999")
+    parser.add_argument(
+        "--sdmodel",
+        required=True,
+        metavar="MODEL",
+        help="the model that was trained: mini-sd, a folder or a hub name",
+    )
+    parser.add_argument("--vaemodel", metavar="MODEL", help="another VAE: a folder or a name of the hub")
+    parser.add_argument("--out", default="demo.png", help="the picture's file (default: %(default)s)")
+    add_sampling(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Makes the picture and says where it is."""
+    from diffkit.apis.text_to_image import text_to_image
+
+    picture = text_to_image(
+        args.sdmodel,
+        [args.step],
+        [args.prompt],
+        images_num=1,
+        seed=args.seed,
+        num_inference_steps=args.steps,
+        guidance_scale=args.guidance,
+        height=args.height,
+        width=args.width,
+        device=args.device,
+        dtype=args.dtype,
+        out=args.out,
+    )
+    print(picture)

@@ -1,0 +1,38 @@
+"""Measure a trained model as the config says."""
+
+import argparse
+
+from diffkit.commands.arguments import add_config, add_launcher, add_work_dir, parse_cfg_options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the command."""
+    add_config(parser)
+    parser.add_argument(
+        "checkpoint", nargs="?", metavar="STEP", help="a step folder, such as work_dirs/NAME/step999"
+    )
+    parser.add_argument(
+        "--checkpoint", dest="checkpoint_option", metavar="STEP", help="the same, as an option"
+    )
+    add_work_dir(parser)
+    add_launcher(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measures and prints the metrics."""
+    from diffkit.apis.test import test
+
+    if args.checkpoint and args.checkpoint_option:
+        raise ValueError(
+            f"checkpoint is given twice: {args.checkpoint} and --checkpoint {args.checkpoint_option}"
+        )
+    metrics = test(
+        args.config,
+        args.checkpoint or args.checkpoint_option,
+        work_dir=args.work_dir,
+        cfg_options=parse_cfg_options(args.cfg_options),
+        launcher=args.launcher,
+        local_rank=args.local_rank,
+    )
+    for name, value in metrics.items():
+        print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")

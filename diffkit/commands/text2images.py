@@ -1,0 +1,76 @@
+"""Make pictures from prompts with a pretrained model and any number of step folders on top of it."""
+
+import argparse
+from pathlib import Path
+
+from diffkit.commands.arguments import add_sampling
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the command."""
+    parser.add_argument(
+        "--pretrained",
+        required=True,
+        metavar="MODEL",
+        help="mini-sd, a folder, a step folder or a name of the hub",
+    )
+    parser.add_argument(
+        "--step",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="STEP",
+        help="step folders, such as work_dirs/NAME/step999",
+    )
+    prompts = parser.add_mutually_exclusive_group(required=True)
+    prompts.add_argument("--caption", nargs="+", action="extend", metavar="TEXT", help="the prompts")
+    prompts.add_argument("--caption-file", metavar="FILE", help="a text file with one prompt a line")
+    parser.add_argument(
+        "--images-num",
+        "--images_num",
+        type=int,
+        default=4,
+        help="pictures of each prompt (default: %(default)s)",
+    )
+    add_sampling(parser)
+    parser.add_argument(
+        "--out", default="outputs", metavar="DIR", help="output folder (default: %(default)s)"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Makes the pictures and says where they are."""
+    prompts = args.caption or read_prompts(args.caption_file)
+    from diffkit.apis.text_to_image import text_to_image
+
+    grid = text_to_image(
+        args.pretrained,
+        args.step,
+        prompts,
+        images_num=args.images_num,
+        seed=args.seed,
+        num_inference_steps=args.steps,
+        guidance_scale=args.guidance,
+        height=args.height,
+        width=args.width,
+        device=args.device,
+        dtype=args.dtype,
+        out=args.out,
+    )
+    print(grid)
+
+
+def read_prompts(file: str) -> list[str]:
+    """Returns the lines of a text file that are not empty.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it has no prompt.
+    """
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"caption-file: no file {file!r}")
+    prompts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not prompts:
+        raise ValueError(f"caption-file: {file} has no prompt; write one a line")
+    return prompts

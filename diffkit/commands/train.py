@@ -1,0 +1,33 @@
+"""Train a model from a config."""
+
+import argparse
+
+from diffkit.commands.arguments import add_config, add_launcher, add_work_dir, parse_cfg_options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the command."""
+    add_config(parser)
+    add_work_dir(parser)
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="STEP",
+        help="go on from the newest step folder in the work dir, or from the given one",
+    )
+    add_launcher(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Trains."""
+    from diffkit.apis.train import train
+
+    train(
+        args.config,
+        work_dir=args.work_dir,
+        resume=args.resume,
+        cfg_options=parse_cfg_options(args.cfg_options),
+        launcher=args.launcher,
+        local_rank=args.local_rank,
+    )

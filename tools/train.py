@@ -1,0 +1,8 @@
+"""Train a model from a config; ``mim train diffkit`` starts this script."""
+
+import sys
+
+from diffkit.cli import run_tool
+
+if __name__ == "__main__":
+    sys.exit(run_tool("train"))

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 def build_runner(cfg: "Config") -> Any:
-    """Builds the runner of ``cfg``: the class or the registered name in ``runner_type``, by default diffkit's.
+    """Builds the runner of ``cfg``: the class or registered name in ``runner_type``, by default diffkit's.
 
     Raises:
         ValueError: no runner of that name is registered.

@@ -1,7 +1,6 @@
 """The configs that come with diffkit: where they lie, which there are, and copies for users to edit."""
 
 import ast
-import copy
 import re
 from fnmatch import fnmatch
 from pathlib import Path
@@ -90,14 +89,13 @@ def load_config(
         FileNotFoundError: there is no such config.
     """
     from mmengine.config import Config
+    from mmengine.utils import import_modules_from_strings
 
     from diffkit.utils.config_check import check_config
 
-    options = cfg_options or {}
-    source = config if isinstance(config, Config) else find_config(config)
-    check_config(source, options)
-    cfg = copy.deepcopy(source) if isinstance(source, Config) else Config.fromfile(source)
-    cfg.merge_from_dict(options)
+    cfg = check_config(config if isinstance(config, Config) else find_config(config), cfg_options or {})
+    if cfg.get("custom_imports"):
+        import_modules_from_strings(**cfg.custom_imports)
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif cfg.get("work_dir") is None:

@@ -1,7 +1,6 @@
 """Arguments that several commands share."""
 
 import argparse
-from typing import Any
 
 from diffkit.utils.launch import LAUNCHERS
 
@@ -62,12 +61,3 @@ def key_value(text: str) -> str:
     if not sign or not key.strip():
         raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
     return text
-
-
-def parse_cfg_options(options: list[str] | None) -> dict[str, Any]:
-    """Turns ``["a.b=1", "c=[x,y]"]`` into ``{"a.b": 1, "c": ["x", "y"]}`` by the rules of MMEngine."""
-    from mmengine.config import DictAction
-
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
-    return parser.parse_args(["--cfg-options", *options]).cfg_options if options else {}

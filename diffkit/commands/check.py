@@ -2,7 +2,8 @@
 
 import argparse
 
-from diffkit.commands.arguments import add_config, parse_cfg_options
+from diffkit.commands.arguments import add_config
+from diffkit.utils.overrides import parse_overrides
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,5 +17,5 @@ def run(args: argparse.Namespace) -> None:
     from diffkit.utils.config_check import check_config
 
     path = find_config(args.config)
-    check_config(path, parse_cfg_options(args.cfg_options))
+    check_config(path, parse_overrides(args.cfg_options))
     print(f"{path}: no faults")

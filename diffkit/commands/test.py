@@ -2,7 +2,8 @@
 
 import argparse
 
-from diffkit.commands.arguments import add_config, add_launcher, add_work_dir, parse_cfg_options
+from diffkit.commands.arguments import add_config, add_launcher, add_work_dir
+from diffkit.utils.overrides import parse_overrides
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
         args.config,
         args.checkpoint or args.checkpoint_option,
         work_dir=args.work_dir,
-        cfg_options=parse_cfg_options(args.cfg_options),
+        cfg_options=parse_overrides(args.cfg_options),
         launcher=args.launcher,
         local_rank=args.local_rank,
     )

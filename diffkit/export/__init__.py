@@ -1,0 +1,10 @@
+"""What a training leaves for others: one writer for each file format, and the way back."""
+
+from diffkit.export.artifacts import AdapterArtifact, Artifact, PipelineArtifact
+from diffkit.export.merge import merge_adapters, merged_copy
+from diffkit.export.reload import apply_adapters, check_fits
+from diffkit.export.writer import write_artifacts
+
+__all__ = [
+    "AdapterArtifact", "Artifact", "PipelineArtifact", "apply_adapters", "check_fits", "merge_adapters",
+    "merged_copy", "write_artifacts"]

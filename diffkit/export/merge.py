@@ -1,0 +1,43 @@
+"""Adapters melted into the weights that they stand beside."""
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def has_adapters(module: nn.Module) -> bool:
+    """Whether PEFT has put adapters into ``module``."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return any(isinstance(layer, BaseTunerLayer) for layer in module.modules())
+
+
+def merge_adapters(module: nn.Module) -> nn.Module:
+    """Adds the active adapters to the weights and takes them out, in place.
+
+    The output stays the same up to rounding, and every name is what it was without adapters.
+
+    Returns:
+        The same module.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    adapted = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, BaseTunerLayer)]
+    for name, layer in adapted:
+        with torch.no_grad():
+            layer.merge()
+        parent, _, child = name.rpartition(".")
+        setattr(module.get_submodule(parent), child, layer.get_base_layer())
+    if adapted:
+        forget: Any = module
+        forget._hf_peft_config_loaded = False  # diffusers and transformers look at these two when they save
+        if hasattr(forget, "peft_config"):
+            del forget.peft_config
+    return module
+
+
+def merged_copy(module: nn.Module) -> nn.Module:
+    """A copy of ``module`` with its adapters merged; the module itself where it has none."""
+    return merge_adapters(deepcopy(module)) if has_adapters(module) else module

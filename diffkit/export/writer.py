@@ -1,0 +1,88 @@
+"""Writes what a training made into a step folder, each thing in the formats that others read."""
+
+import json
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffkit.export.artifacts import AdapterArtifact, Artifact, PipelineArtifact
+from diffkit.export.diffusers_lora import write_diffusers_lora
+from diffkit.export.peft_adapter import write_peft_adapter
+from diffkit.export.pipeline import write_pipeline
+from diffkit.export.signature import signature
+from diffkit.utils.step_folder import INFO_FILE
+from diffkit.version import __version__
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+#: Version of the layout of ``diffkit.json``.
+INFO_FORMAT = 1
+
+
+def write_artifacts(artifacts: Sequence[Artifact], folder: str | Path,
+                    pipeline_factory: "Callable[[], DiffusionPipeline]", *, step: int | None = None,
+                    prompts: Sequence[str] = ()) -> list[Path]:
+    """Writes ``artifacts`` and ``diffkit.json``, which says what they are.
+
+    A whole pipeline contains its adapters, merged; without one, each adapter is a PEFT folder, and all LoRAs
+    together are a LoRA file of diffusers.
+
+    Args:
+        artifacts: what :meth:`LatentDiffusion.artifacts` gives; nothing is written for an empty list.
+        folder: the step folder; made where it is missing.
+        pipeline_factory: gives the live pipeline.
+        step: the last finished iteration, from 0.
+        prompts: prompts that show what was learned.
+
+    Returns:
+        The files written, and ``model_index.json`` for a pipeline.
+
+    Raises:
+        TypeError: an artifact is of an unknown kind.
+    """
+    for artifact in artifacts:
+        if not isinstance(artifact, AdapterArtifact | PipelineArtifact):
+            raise TypeError(
+                f"no writer for {type(artifact).__name__}; known: AdapterArtifact, PipelineArtifact.")
+    if not artifacts:
+        return []
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    pipe = pipeline_factory()
+    adapters = [artifact for artifact in artifacts if isinstance(artifact, AdapterArtifact)]
+    whole = len(adapters) < len(artifacts)
+    if whole:
+        written = write_pipeline(pipe, folder)
+    else:
+        written = [path for artifact in adapters for path in write_peft_adapter(artifact, folder)]
+        written += write_diffusers_lora(adapters, folder)
+    info = {"step": step, "prompts": list(prompts), **describe(adapters, whole, pipe)}
+    (folder / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+    return [*written, folder / INFO_FILE]
+
+
+def describe(adapters: Sequence[AdapterArtifact], whole: bool, pipe: "DiffusionPipeline") -> dict[str, Any]:
+    """The content of ``diffkit.json`` that follows from what is written.
+
+    ``base`` and ``structure`` are what an adapter has to meet again when it is loaded.
+    """
+    names = ["unet", *(artifact.component for artifact in adapters if artifact.component != "unet")]
+    bases = dict.fromkeys(artifact.base for artifact in adapters)
+    return {
+        "format": INFO_FORMAT,
+        "holds": [{"kind": "pipeline"}] if whole else [_describe_adapter(artifact) for artifact in adapters],
+        "base": next(iter(bases), None),
+        "pipeline_class": type(pipe).__name__,
+        "structure": {name: signature(pipe.components[name]) for name in names},
+        "versions": {"diffkit": __version__,
+                     **{name: version(name) for name in ("torch", "diffusers", "transformers", "peft")}},
+    }
+
+
+def _describe_adapter(artifact: AdapterArtifact) -> dict[str, Any]:
+    config: Any = artifact.module.peft_config[artifact.adapter]  # type: ignore[union-attr, index]
+    described = {"kind": "adapter", "component": artifact.component, "peft_type": config.peft_type.value,
+                 "rank": getattr(config, "r", None), "alpha": getattr(config, "lora_alpha", None)}
+    return {name: value for name, value in described.items() if value is not None}

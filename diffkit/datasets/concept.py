@@ -47,8 +47,8 @@ class ConceptDataset(Dataset):
         caption_dropout: probability of an empty prompt, 0 to 1.
         prior_caption_dropout: the same for prior pictures.
         placeholder: what takes the place of ``{}`` in prompts and captions.
-        captions: where captions come from: ``"auto"``, ``"txt"``, ``"metadata"`` or ``"none"``.
-        caption_column: column of the metadata that holds the caption.
+        captions: source of captions in ``data_root``: ``"auto"``, ``"txt"``, ``"metadata"`` or ``"none"``.
+        caption_column: column of its metadata that holds the caption.
         num_images: how many pictures to take, the first by name; None takes all (drawn: 5).
         transforms: instead of the usual resize, flip and crop; then ``center_crop`` and ``hflip`` do nothing.
         bad_images: ``"stop"`` raises on images that cannot be used, ``"skip"`` leaves them out; both list
@@ -96,8 +96,6 @@ class ConceptDataset(Dataset):
             transforms, resolution=resolution, center_crop=center_crop, hflip=hflip
         )
         self._open: dict[str, Any] = {
-            "captions": captions,
-            "caption_column": caption_column,
             "bad_images": bad_images,
             "keep_in_memory": keep_in_memory,
             "resolution": resolution,
@@ -107,9 +105,13 @@ class ConceptDataset(Dataset):
         self.prior_prompts = PromptSource(
             class_prompt, prior_caption_dropout, placeholder, "class_prompt", "prior_caption_dropout"
         )
-        self.pictures = self._open_set(data_root, "data_root", num_images, self.prompts)
+        self.pictures = self._open_set(
+            data_root, "data_root", num_images, self.prompts, captions=captions, caption_column=caption_column
+        )
         self.prior_pictures: PictureSet | None = None
         self.prior: PriorImages | None = None
+        if class_data_root is not None and _same_folder(data_root, class_data_root):
+            raise ValueError(f"class_data_root and data_root are the same folder, {str(data_root)!r}")
         self._open_prior(class_data_root, num_class_images, as_prompts(class_prompt, "class_prompt"))
 
     def __len__(self) -> int:
@@ -124,7 +126,9 @@ class ConceptDataset(Dataset):
         )
         if not self.has_prior:
             return instance
-        pictures = self._ready_prior()
+        if self.prior_pictures is None:
+            self.prior_pictures = self._load_prior()
+        pictures = self.prior_pictures
         choice = int(self._rng(seed, _PRIOR_CHOICE).integers(len(pictures)))
         prior = self._sample(pictures, self.prior_prompts, choice, seed, _PRIOR_PIXELS, _PRIOR_WORDS)
         return [instance, {**prior, "is_prior": True}]
@@ -144,31 +148,18 @@ class ConceptDataset(Dataset):
 
     def reload_prior(self) -> None:
         """Opens the prior pictures, all of which must be there by now."""
-        if self.prior is None:
-            return
-        missing = self.prior.deficit()
-        if missing or self.prior.root is None:
-            raise ValueError(
-                f"{missing} of {self.prior.num_images} prior images are missing in class_data_root "
-                f"({self.prior.listing().describe()}): add PriorImagesHook to custom_hooks, it generates them"
-            )
-        self.prior_pictures = self._open_set(
-            self.prior.root, "class_data_root", self.prior.num_images or None, self.prior_prompts
-        )
+        self.prior_pictures = self._load_prior()
 
-    def describe(self) -> list[str]:
-        """Lines for the table before a training: what was found, and what was left out."""
-        lines = [self.pictures.describe, *self.pictures.notes]
-        if self.prior is not None:
-            lines.append(
-                f"prior images: {self.prior.listing().describe()}; {self.prior.deficit()} to be generated"
+    def summary(self) -> str:
+        """What was found, for the table before a training."""
+        parts = [self.pictures.describe]
+        if self.prior is not None and self.prior.num_images:
+            parts.append(
+                f"{self.prior.num_images} prior images, {self.prior.deficit()} of them to be generated"
             )
-        if self.prior_pictures is not None:
-            lines += [
-                f"prior: {len(self.prior_pictures)} of {self.prior_pictures.describe}",
-                *self.prior_pictures.notes,
-            ]
-        return lines
+        elif self.prior_pictures is not None:
+            parts.append(f"{len(self.prior_pictures)} prior images ({self.prior_pictures.describe})")
+        return "; ".join(parts)
 
     def name_of(self, key: str) -> str | None:
         """The picture that a sample's ``key`` stands for, to name it in a message."""
@@ -189,20 +180,29 @@ class ConceptDataset(Dataset):
         if folder is not None and not self.prior.deficit():
             self.reload_prior()
 
+    def _load_prior(self) -> PictureSet:
+        if self.prior is None:
+            raise ValueError("there are no prior images: set num_class_images or class_data_root")
+        missing = self.prior.deficit()
+        if missing or self.prior.root is None:
+            raise ValueError(
+                f"{missing} of {self.prior.num_images} prior images are missing in class_data_root "
+                f"({self.prior.listing().describe()}): add PriorImagesHook to custom_hooks, it generates them"
+            )
+        return self._open_set(
+            self.prior.root, "class_data_root", self.prior.num_images or None, self.prior_prompts
+        )
+
     def _open_set(
-        self, root: str | Path, argument: str, number: int | None, prompts: PromptSource
+        self, root: str | Path, argument: str, number: int | None, prompts: PromptSource, **captions: Any
     ) -> PictureSet:
-        pictures = open_pictures(root, self.transforms, argument=argument, num_images=number, **self._open)
+        pictures = open_pictures(
+            root, self.transforms, argument=argument, num_images=number, **self._open, **captions
+        )
         prompts.check(pictures, argument)
         for note in pictures.notes:
             print_log(f"{argument}={printable(root)!r}: {note}", logger="current", level=logging.WARNING)
         return pictures
-
-    def _ready_prior(self) -> PictureSet:
-        if self.prior_pictures is None:
-            self.reload_prior()
-        assert self.prior_pictures is not None
-        return self.prior_pictures
 
     def _rng(self, seed: int, stream: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, seed, stream])
@@ -216,3 +216,7 @@ class ConceptDataset(Dataset):
             "prompt": prompts.choose(pictures.captions(index), self._rng(seed, words)),
             "is_prior": False,
         }
+
+
+def _same_folder(left: str | Path, right: str | Path) -> bool:
+    return Path(left).expanduser().resolve() == Path(right).expanduser().resolve()

@@ -70,7 +70,7 @@ class ImageTextDataset(Dataset):
         self.transforms = build_transforms(
             transforms, resolution=resolution, center_crop=center_crop, hflip=hflip
         )
-        self.prompts = PromptSource(None, caption_dropout, argument="captions")
+        self.prompts = PromptSource(None, caption_dropout, argument=None)
         self.pictures: PictureSet = open_pictures(
             data_root,
             self.transforms,
@@ -100,9 +100,9 @@ class ImageTextDataset(Dataset):
             "is_prior": False,
         }
 
-    def describe(self) -> list[str]:
-        """Lines for the table before a training: what was found, and what was left out."""
-        return [self.pictures.describe, *self.pictures.notes]
+    def summary(self) -> str:
+        """What was found, for the table before a training."""
+        return self.pictures.describe
 
     def name_of(self, key: str) -> str | None:
         """The picture that a sample's ``key`` stands for, to name it in a message."""
@@ -157,7 +157,7 @@ class HubImageText(Dataset):
         self.transforms = build_transforms(
             transforms, resolution=resolution, center_crop=center_crop, hflip=hflip
         )
-        self.prompts = PromptSource(None, caption_dropout, argument="captions")
+        self.prompts = PromptSource(None, caption_dropout, argument=None)
         self.rows = _load_rows(data_root, config_name, split)
         for argument, column in (("image_column", image_column), ("caption_column", caption_column)):
             if column not in self.rows.column_names:

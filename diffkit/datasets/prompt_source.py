@@ -18,7 +18,7 @@ class PromptSource:
         fallback: the prompt, or prompts to choose from, of pictures without a caption of their own.
         dropout: probability of an empty prompt, 0 to 1.
         placeholder: what takes the place of ``{}``.
-        argument: what the user knows ``fallback`` by.
+        argument: what the user knows ``fallback`` by; None when there is no such argument.
         dropout_argument: what the user knows ``dropout`` by.
     """
 
@@ -27,7 +27,7 @@ class PromptSource:
         fallback: str | Sequence[str] | None = None,
         dropout: float = 0.0,
         placeholder: str | None = None,
-        argument: str = "instance_prompt",
+        argument: str | None = "instance_prompt",
         dropout_argument: str = "caption_dropout",
     ) -> None:
         if not 0 <= dropout <= 1:
@@ -35,10 +35,12 @@ class PromptSource:
         self.dropout = dropout
         self.placeholder = placeholder
         self.argument = argument
-        self.fallback = [self.fill(text, argument) for text in as_prompts(fallback, argument)]
+        self.fallback = [
+            self.fill(text, argument or "prompt") for text in as_prompts(fallback, argument or "prompt")
+        ]
 
     def choose(self, captions: Sequence[str], rng: np.random.Generator) -> str:
-        """One of the captions (or else of the fallback), filled in; or, with the dropout's chance, nothing."""
+        """One of the captions (or else of the fallback), filled in; or nothing, by the dropout's chance."""
         if rng.random() < self.dropout:
             return ""
         texts = captions or self.fallback
@@ -53,10 +55,11 @@ class PromptSource:
         """
         bare = pictures.without_caption()
         if bare and not self.fallback:
-            shown = ", ".join(printable(name) for name in bare[:5])
+            shown = ", ".join(printable(name) for name in bare[:5]) + (", …" if len(bare) > 5 else "")
+            way_out = "write captions beside them" + (f", or set {self.argument}" if self.argument else "")
             raise ValueError(
-                f"{len(bare)} of {len(pictures)} images of {root_argument} have no caption ({shown}"
-                f"{', …' if len(bare) > 5 else ''}): set {self.argument}, or write captions beside them"
+                f"{len(bare)} of {len(pictures)} images of {root_argument} have no caption ({shown}): "
+                + way_out
             )
         for index in range(len(pictures)):
             for caption in pictures.captions(index):

@@ -39,6 +39,10 @@ def default_transforms(
         hflip: probability of mirroring, 0 to 1.
         interpolation: of the resize, one of ``INTERPOLATIONS``.
     """
+    if not isinstance(resolution, int) or resolution < 1:
+        raise ValueError(f"resolution must be a whole number of pixels, at least 1, got {resolution!r}")
+    if not 0 <= hflip <= 1:
+        raise ValueError(f"hflip must be between 0 and 1, got {hflip}")
     crop = CenterCrop(resolution) if center_crop else RandomCrop(resolution)
     return Compose([Resize(resolution, interpolation), RandomHorizontalFlip(hflip), crop, ToTensor()])
 

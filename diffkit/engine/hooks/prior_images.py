@@ -6,7 +6,6 @@ from typing import Any
 
 from mmengine.dist import barrier, get_dist_info
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from diffkit.datasets.prior import PriorImages, PriorJob, check_recipe, save_prior, share, write_recipe
 from diffkit.engine.seeding import preserved_randomness
@@ -64,10 +63,11 @@ class PriorImagesHook(Hook):
                 dataset.set_prior_root(Path(runner.work_dir) / "class_images")
             if dataset.prior.num_images:
                 self._fill(runner, dataset.prior, dataset.prior.root)
-            dataset.reload_prior()
+            if dataset.prior_pictures is None:
+                dataset.reload_prior()
 
     def _fill(self, runner: Any, prior: PriorImages, root: Path) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = runner.bare_model
         recipe = {"pretrained": str(model.pretrained), "prompts": list(prior.prompts), **self.options}
         check_recipe(root, recipe)
         seed = runner.seed if self.seed is None else self.seed

@@ -1,10 +1,22 @@
 """The engine: runner, train loop, optimizer, checkpoints and hooks."""
 
 from diffkit.engine import hooks
+from diffkit.engine.errors import DiskFullError, NonFiniteError, ResumeError, WorkDirBusyError
 from diffkit.engine.loops import StepLoop
-from diffkit.engine.optim import NonFiniteError, OptimWrapper
+from diffkit.engine.optim import OptimWrapper
 from diffkit.engine.optim_constructor import Adam8bit, AdamW8bit, TrainableConstructor
 from diffkit.engine.runner import Runner
 
-__all__ = ["Adam8bit", "AdamW8bit", "NonFiniteError", "OptimWrapper", "Runner", "StepLoop", "TrainableConstructor",
-           "hooks"]
+__all__ = [
+    "Adam8bit",
+    "AdamW8bit",
+    "DiskFullError",
+    "NonFiniteError",
+    "OptimWrapper",
+    "ResumeError",
+    "Runner",
+    "StepLoop",
+    "TrainableConstructor",
+    "WorkDirBusyError",
+    "hooks",
+]

@@ -1,7 +1,8 @@
-"""Checkpoint folders that are either whole or absent: written aside, synced, described by a manifest, renamed.
+"""Checkpoint folders that are either whole or absent: written aside, synced, described by a manifest,
+renamed.
 
-A checkpoint is a folder ``step<N>`` (N: the last finished iteration, counted from 0). Its ``manifest.json`` is written
-last and lists every other file with size and SHA-256, so that any later damage shows.
+A checkpoint is a folder ``step<N>`` (N: the last finished iteration, counted from 0). Its ``manifest.json``
+is written last and lists every other file with size and SHA-256, so that any later damage shows.
 """
 
 import errno
@@ -14,14 +15,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from diffkit.engine.errors import DiskFullError
+
 MANIFEST = "manifest.json"
 _FORMAT = 1
 _STEP = re.compile(r"step(\d+)")
 _WRITING, _REPLACED = ".writing-", ".replaced-"
-
-
-class DiskFullError(OSError):
-    """A checkpoint did not fit on the disk; whatever was there before is untouched."""
 
 
 class Found(NamedTuple):
@@ -45,8 +44,9 @@ def list_steps(work_dir: str | Path) -> list[tuple[int, Path]]:
     return sorted((int(match.group(1)), path) for match, path in matches if match)
 
 
-def write_checkpoint(folder: str | Path, writers: Iterable[Callable[[Path], Any]],
-                     meta: dict[str, Any] | None = None) -> Path:
+def write_checkpoint(
+    folder: str | Path, writers: Iterable[Callable[[Path], Any]], meta: dict[str, Any] | None = None
+) -> Path:
     """Writes a checkpoint so that no crash, kill or full disk leaves a half one under its name.
 
     Args:
@@ -130,7 +130,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 
 
 def find_latest(work_dir: str | Path) -> Found:
-    """Returns the newest valid checkpoint of ``work_dir``, and the newer ones that are not valid, with the reasons."""
+    """Returns the newest valid checkpoint, and the newer ones that are not valid, with the reasons."""
     skipped: list[tuple[Path, list[str]]] = []
     for _, folder in reversed(list_steps(work_dir)):
         faults = verify_checkpoint(folder)
@@ -143,8 +143,8 @@ def find_latest(work_dir: str | Path) -> Found:
 def rotate(work_dir: str | Path, max_keep: int, newest: str | Path) -> list[Path]:
     """Removes the oldest checkpoints, up to and without ``newest``, until ``max_keep`` are left.
 
-    Checkpoints of later steps (of a run that was since resumed from an earlier one) are not touched. Nothing is removed
-    unless ``newest`` is valid by its manifest.
+    Checkpoints of later steps (of a run that was since resumed from an earlier one) are not touched. Nothing
+    is removed unless ``newest`` is valid by its manifest.
 
     Args:
         work_dir: holds the checkpoints.
@@ -158,7 +158,7 @@ def rotate(work_dir: str | Path, max_keep: int, newest: str | Path) -> list[Path
         return []
     newest = Path(newest)
     earlier = [path for _, path in list_steps(work_dir)]
-    earlier = earlier[:earlier.index(newest) + 1] if newest in earlier else []
+    earlier = earlier[: earlier.index(newest) + 1] if newest in earlier else []
     if len(earlier) <= max_keep or verify_sizes(newest):
         return []
     old = earlier[:-max_keep]
@@ -174,8 +174,11 @@ def verify_sizes(folder: str | Path) -> list[str]:
         files = read_manifest(folder)["files"]
     except (OSError, ValueError) as error:
         return [str(error)]
-    return [f"{name} is missing or has another size" for name, entry in files.items()
-            if not (folder / name).is_file() or (folder / name).stat().st_size != entry["size"]]
+    return [
+        f"{name} is missing or has another size"
+        for name, entry in files.items()
+        if not (folder / name).is_file() or (folder / name).stat().st_size != entry["size"]
+    ]
 
 
 def remove_checkpoint(folder: str | Path) -> None:
@@ -240,9 +243,12 @@ def is_disk_full(error: BaseException) -> bool:
 def _disk_full(folder: Path, written: int) -> DiskFullError:
     free = free_bytes(folder.parent)
     return DiskFullError(
-        errno.ENOSPC, f"no room for the checkpoint {folder.name}: it needs more than {format_bytes(written)} "
-        f"({written} bytes were written), {format_bytes(free)} ({free} bytes) are free; earlier checkpoints are "
-        "untouched, make room and resume", str(folder))
+        errno.ENOSPC,
+        f"no room for the checkpoint {folder.name}: it needs more than {format_bytes(written)} "
+        f"({written} bytes were written), {format_bytes(free)} ({free} bytes) are free; earlier checkpoints "
+        "are untouched, make room and resume",
+        str(folder),
+    )
 
 
 def _write_manifest(folder: Path, meta: dict[str, Any]) -> None:

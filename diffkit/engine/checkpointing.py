@@ -1,4 +1,9 @@
-"""Saving and resuming a runner: what goes into a checkpoint folder, and how it comes back."""
+"""What a checkpoint of a runner holds, and how it comes back.
+
+It holds all that the next step depends on, but for two things: frozen weights are named by a content hash,
+which is checked; random generators and the position of the data follow from the step
+(``diffkit.engine.seeding``).
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,80 +11,105 @@ from typing import Any
 import torch
 from mmengine.dist import broadcast_object_list
 
-from diffkit.engine import training_state as ts
 from diffkit.engine.checkpoint import clean_leftovers, find_latest, verify_checkpoint, write_checkpoint
 from diffkit.engine.config_diff import check_config_change, flat_config
+from diffkit.engine.disk import require_room
+from diffkit.engine.errors import ResumeError, check_keys
+from diffkit.engine.logs import load_log_history, log_history
+from diffkit.engine.optimizer_state import (
+    gather_gradients,
+    load_gradients,
+    load_optimizer_state,
+    load_schedule_states,
+    optimizer_state,
+    save_gradients,
+    schedule_states,
+)
 from diffkit.engine.state_io import load_nest, load_tensors, read_json, save_nest, save_tensors, write_json
-from diffkit.engine.training_state import STATE, ResumeError
+
+STATE = "state"
 
 
 def save(runner: Any, folder: Path) -> Path:
     """Writes the checkpoint of the iteration that has just run.
 
-    Every process must call it; the first one writes, and a failure there is raised in all of them.
+    All processes must call it; the first one writes, and a failure there is raised in all of them.
     """
-    gradients = ts.gather_gradients(runner.optim_wrapper) if runner.optim_wrapper.mid_accumulation else []
-    failure: list[str | None] = [None]
-    error: BaseException | None = None
+    wrapper = runner.optim_wrapper
+    gradients = gather_gradients(wrapper) if wrapper.mid_accumulation else []
+    error: Exception | None = None
     if runner.rank == 0:
+        writers = [
+            lambda aside: _write_exports(runner, aside),
+            lambda aside: _write_state(runner, aside / STATE, gradients),
+        ]
         try:
-            step = runner.iter
-            write_checkpoint(folder, [lambda aside: _write_exports(runner, aside),
-                                      lambda aside: _write_state(runner, aside / STATE, gradients)],
-                             {"step": step, "experiment": runner.cfg.filename or ""})
+            require_room(runner)
+            write_checkpoint(folder, writers, {"step": runner.iter})
         except Exception as caught:
-            error, failure = caught, [f"{type(caught).__name__}: {caught}"]
-    broadcast_object_list(failure, 0)
+            error = caught
+    message = [None if error is None else f"{type(error).__name__}: {error}"]
+    broadcast_object_list(message, 0)
     if error is not None:
         raise error
-    if failure[0] is not None:
-        raise RuntimeError(f"process 0 could not write {folder}: {failure[0]}")
+    if message[0] is not None:
+        raise RuntimeError(f"process 0 could not write {folder}: {message[0]}")
     return folder
 
 
-def resume(runner: Any, source: bool | str) -> None:
-    """Puts a runner where a checkpoint was written; with ``True`` or ``'auto'`` at the newest valid one, if any.
+def resume(runner: Any, source: str) -> None:
+    """Puts a runner where a checkpoint was written.
+
+    Args:
+        runner: built for training.
+        source: a checkpoint, or ``'auto'``: the newest valid one of the work folder, if there is one.
 
     Raises:
-        ResumeError: the checkpoint is damaged, or does not fit model, optimizer, hooks, config or processes.
+        ResumeError: it is damaged, or does not fit model, optimizer, hooks, config, data or processes.
     """
-    folder = _newest(runner) if source in (True, "auto") else _given(str(source))
+    folder = _newest(runner) if source == "auto" else _valid(Path(source))
     if folder is None:
-        runner.logger.info(f"Nothing to resume in {runner.work_dir}: the training starts at step 0.")
+        runner.logger.info(f"Nothing to resume in {runner.work_dir}: the training starts at iteration 0.")
         return
     state = folder / STATE
     record = read_json(state / "state.json")
-    _check_fit(runner, record)
-    remarks = check_config_change(record["config"], flat_config(runner.cfg), runner.resume_allow_change)
+    remarks = _check_fit(runner, record)
     names = _names(runner)
     weights = load_tensors(state / "model.safetensors")
     runner.bare_model.load_trainable_state(weights)
-    tensors = ts.load_optimizer_state(runner.optim_wrapper, load_nest(state / "optimizer"), names)
-    remarks += ts.load_scheduler_states(runner.param_schedulers, record["param_schedulers"])
-    held = ts.load_gradients(runner.optim_wrapper, state, names)
-    ts.load_log_history(runner.message_hub, load_tensors(state / "log.safetensors"))
-    restored = _load_hooks(runner, state)
+    tensors = load_optimizer_state(runner.optim_wrapper, load_nest(state / "optimizer"), names)
+    remarks += load_schedule_states(runner.param_schedulers, record["param_schedulers"])
+    gradients = load_gradients(runner.optim_wrapper, state, names)
+    load_log_history(runner.message_hub, load_tensors(state / "log.safetensors"))
+    hooks = _load_hooks(runner, state, record["hooks"])
     runner.train_loop.start_at(record["step"] + 1)
     for remark in remarks:
         runner.logger.info(remark)
-    parts = [f"{len(weights)} trained tensors", f"{tensors} optimizer tensors",
-             f"{len(record['param_schedulers'])} schedules", *restored,
-             *(["gradients of an incomplete accumulation"] if held else []),
-             "random state and data order follow from the step"]
-    runner.logger.info(f"Resumed from {folder}: iteration {record['step'] + 1} comes next; {', '.join(parts)}.")
+    parts = [
+        f"{len(weights)} trained tensors",
+        f"{tensors} optimizer tensors",
+        f"{len(record['param_schedulers'])} schedules",
+        *hooks,
+        *([f"{gradients} gradients of an incomplete accumulation"] if gradients else []),
+        "data order and random state by step",
+    ]
+    runner.logger.info(f"Resumed {folder}: iteration {record['step'] + 1} comes next; {', '.join(parts)}.")
 
 
 def load_weights(runner: Any, folder: Path) -> None:
     """Loads the trained weights of a checkpoint into the model: the averaged ones if there are any.
 
     Raises:
-        ResumeError: there is no valid checkpoint, or it does not fit the model.
+        ResumeError: it is not a valid checkpoint.
+        ValueError: it does not fit the model.
     """
-    state = _given(str(folder)) / STATE
-    averaged = state / "ema.json"
-    weights = load_nest(state / "ema")["shadow"] if averaged.exists() else load_tensors(state / "model.safetensors")
+    state = _valid(folder) / STATE
+    weights = load_tensors(state / "model.safetensors")
+    averaged = (state / "ema.json").exists()
+    if averaged:
+        weights |= load_nest(state / "ema")["shadow"]
     runner.bare_model.load_trainable_state(weights)
-    runner.logger.info(f"Loaded {len(weights)} {'averaged ' if averaged.exists() else ''}tensors from {folder}.")
+    runner.logger.info(f"Loaded {len(weights)} trained tensors{' (averaged)' * averaged} from {folder}.")
 
 
 def _write_exports(runner: Any, folder: Path) -> None:
@@ -96,45 +126,67 @@ def _write_state(runner: Any, folder: Path, gradients: list[list[Any]]) -> None:
     weights = runner.bare_model.trainable_state()
     _check_finite(weights, runner.iter)
     save_tensors(weights, folder / "model.safetensors")
-    save_nest(ts.optimizer_state(runner.optim_wrapper, names), folder / "optimizer")
-    save_tensors(ts.log_history(runner.message_hub), folder / "log.safetensors")
-    for hook in _stateful_hooks(runner):
-        save_nest(hook.state(), folder / hook.state_name)
-    ts.save_gradients(runner.optim_wrapper, folder, names, gradients)
-    (folder / "config.py").write_text(runner.cfg.pretty_text, encoding="utf-8")
-    write_json({"step": runner.iter, "seed": runner.seed, "world_size": runner.world_size,
-                "sampler": _sampler_state(runner), "frozen": frozen_digest(runner),
-                "hooks": [hook.state_name for hook in _stateful_hooks(runner)],
-                "param_schedulers": ts.scheduler_states(runner.param_schedulers),
-                "config": flat_config(runner.cfg)}, folder / "state.json")
+    save_nest(optimizer_state(runner.optim_wrapper, names), folder / "optimizer")
+    save_tensors(log_history(runner.message_hub), folder / "log.safetensors")
+    hooks = _stateful_hooks(runner)
+    for name, hook in hooks.items():
+        save_nest(hook.state(), folder / name)
+    save_gradients(runner.optim_wrapper, folder, names, gradients)
+    (folder / "config.py").write_text(_once(runner, "config_text", lambda: runner.cfg.pretty_text))
+    record = {
+        "step": runner.iter,
+        "seed": runner.seed,
+        "world_size": runner.world_size,
+        "sampler": _sampler_state(runner),
+        "frozen": frozen_digest(runner),
+        "hooks": list(hooks),
+        "param_schedulers": schedule_states(runner.param_schedulers),
+        "config": _once(runner, "flat_config", lambda: flat_config(runner.cfg)),
+    }
+    write_json(record, folder / "state.json")
 
 
 def frozen_digest(runner: Any) -> str:
     """Returns the content hash of the frozen weights, taken once in a run."""
-    if not hasattr(runner, "_frozen_digest"):
-        runner._frozen_digest = runner.bare_model.frozen_digest()
-    return str(runner._frozen_digest)
+    return _once(runner, "frozen_digest", runner.bare_model.frozen_digest)
+
+
+def _once(runner: Any, name: str, make: Any) -> Any:
+    """Keeps on the runner what does not change in a run."""
+    kept = runner.__dict__.setdefault("_kept", {})
+    if name not in kept:
+        kept[name] = make()
+    return kept[name]
 
 
 def _check_finite(weights: dict[str, torch.Tensor], step: int) -> None:
-    bad = [name for name, value in weights.items()
-           if value.is_floating_point() and not bool(torch.isfinite(value).all())]
+    bad = [
+        name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()
+    ]
     if bad:
-        raise FloatingPointError(f"no checkpoint was written after iteration {step}: {len(bad)} trained tensors are "
-                                 f"not finite (first: {bad[0]}); resume from the last checkpoint")
+        raise FloatingPointError(
+            f"no checkpoint was written after iteration {step}: {len(bad)} trained tensors are not finite "
+            f"(first: {bad[0]}); resume from the last checkpoint"
+        )
 
 
-def _check_fit(runner: Any, record: dict[str, Any]) -> None:
-    if record["world_size"] != runner.world_size and not runner.resume_allow_change:
-        raise ResumeError(f"the checkpoint was written by {record['world_size']} processes, now there are "
-                          f"{runner.world_size}: set resume_allow_change=True to go on with other batches")
-    if record["frozen"] != frozen_digest(runner):
-        raise ResumeError("the frozen weights are not those of the checkpoint: model.pretrained has changed; "
-                          f"hash {frozen_digest(runner)[:12]} instead of {record['frozen'][:12]}")
-    sampler = _sampler_state(runner)
-    if record["sampler"] != sampler and not runner.resume_allow_change:
-        raise ResumeError(f"the training data are not those of the checkpoint: {sampler} instead of "
-                          f"{record['sampler']}; set resume_allow_change=True to go on")
+def _check_fit(runner: Any, record: dict[str, Any]) -> list[str]:
+    """Compares config, processes, frozen weights and data with those of the checkpoint; returns remarks."""
+    allow = runner.resume_allow_change
+    remarks = check_config_change(record["config"], flat_config(runner.cfg), allow)
+    facts = {
+        "number of processes": (record["world_size"], runner.world_size),
+        "frozen weights (model.pretrained)": (record["frozen"][:16], frozen_digest(runner)[:16]),
+        "training data": (record["sampler"], _sampler_state(runner)),
+    }
+    changed = [f"{name}: {old} -> {new}" for name, (old, new) in facts.items() if old != new]
+    if changed and not allow:
+        raise ResumeError(
+            "this is not what the checkpoint was trained with:\n  "
+            + "\n  ".join(changed)
+            + "\nSet resume_allow_change=True to go on all the same"
+        )
+    return remarks + [f"Changed since the checkpoint: {line}" for line in changed]
 
 
 def _sampler_state(runner: Any) -> dict[str, Any] | None:
@@ -142,16 +194,16 @@ def _sampler_state(runner: Any) -> dict[str, Any] | None:
     return sampler.state() if hasattr(sampler, "state") else None
 
 
-def _stateful_hooks(runner: Any) -> list[Any]:
-    return [hook for hook in runner.hooks if hasattr(hook, "state_name")]
+def _stateful_hooks(runner: Any) -> dict[str, Any]:
+    return {hook.state_name: hook for hook in runner.hooks if hasattr(hook, "state_name")}
 
 
-def _load_hooks(runner: Any, state: Path) -> list[str]:
-    own = {hook.state_name: hook for hook in _stateful_hooks(runner)}
-    ts.check_keys("hooks with a state", own, set(read_json(state / "state.json")["hooks"]))
-    for name, hook in own.items():
+def _load_hooks(runner: Any, state: Path, saved: list[str]) -> list[str]:
+    hooks = _stateful_hooks(runner)
+    check_keys("hooks with a state", hooks, saved)
+    for name, hook in hooks.items():
         hook.load_state(load_nest(state / name))
-    return list(own)
+    return list(hooks)
 
 
 def _names(runner: Any) -> dict[int, str]:
@@ -159,21 +211,26 @@ def _names(runner: Any) -> dict[int, str]:
 
 
 def _newest(runner: Any) -> Path | None:
+    """The newest valid checkpoint of the work folder, the same for all processes."""
+    chosen: list[Path | None] = [None]
     if runner.rank == 0:
         clean_leftovers(runner.work_dir)
-    found = find_latest(runner.work_dir)
-    for folder, faults in found.skipped:
-        runner.logger.warning(f"{folder.name} is not valid and is passed over: {'; '.join(faults[:3])}")
-    if found.folder is not None:
-        runner.logger.info(f"The newest valid checkpoint is {found.folder.name}.")
-    return found.folder
+        found = find_latest(runner.work_dir)
+        for folder, faults in found.skipped:
+            runner.logger.warning(f"{folder.name} is not valid and is passed over: {'; '.join(faults[:3])}")
+        if found.folder is not None:
+            runner.logger.info(f"The newest valid checkpoint is {found.folder.name}.")
+        chosen = [found.folder]
+    broadcast_object_list(chosen, 0)
+    return chosen[0]
 
 
-def _given(source: str) -> Path:
-    folder = Path(source)
+def _valid(folder: Path) -> Path:
     if not folder.is_dir():
-        raise ResumeError(f"checkpoint {source} is not a folder; allowed: work_dirs/<name>/step<N>")
+        raise ResumeError(f"checkpoint {folder} is not a folder; give one like work_dirs/<name>/step999")
     faults = verify_checkpoint(folder)
+    if not faults and not (folder / STATE / "state.json").is_file():
+        faults = ["it holds exports but no state of a training"]
     if faults:
-        raise ResumeError(f"checkpoint {source} is not valid: {'; '.join(faults[:3])}")
+        raise ResumeError(f"checkpoint {folder} is not valid: {'; '.join(faults[:3])}")
     return folder

@@ -3,20 +3,23 @@
 import re
 from typing import Any
 
-from diffkit.engine.training_state import ResumeError
+from diffkit.engine.errors import ResumeError
 
+# what a call says, and not the experiment
+_OF_THE_CALL = re.compile(r"(resume|resume_allow_change|load_from|work_dir|launcher|model_wrapper_cfg)(\.|$)")
 _HARMLESS = re.compile(
-    r"(work_dir|resume|resume_allow_change|load_from|launcher|log_level|log_processor|visualizer|vis_backends|"
-    r"experiment_name|default_hooks|custom_hooks|env_cfg|default_scope)(\.|$)"
-    r"|train_cfg\.(max_iters|val_begin|val_interval)$|(val|test)_(cfg|dataloader|evaluator)(\.|$)"
-    r"|.*_dataloader\.(num_workers|persistent_workers|prefetch_factor|pin_memory|timeout)$")
+    r"(log_level|log_processor|visualizer|vis_backends|experiment_name|env_cfg|default_scope)(\.|$)"
+    r"|(default|custom)_hooks\b(?!.*\.(decay|update_every)$)"
+    r"|(val|test)_(cfg|dataloader|evaluator)(\.|$)|train_cfg\.(max_iters|val_begin|val_interval)$"
+    r"|train_dataloader\.(num_workers|persistent_workers|prefetch_factor|pin_memory|timeout)$"
+)
 
 
 def flat_config(cfg: Any) -> dict[str, str]:
     """Returns the leaves of a config as text, by dotted path."""
     leaves: dict[str, str] = {}
     _flatten("", cfg.to_dict(), leaves)
-    return leaves
+    return {key: text for key, text in leaves.items() if not _OF_THE_CALL.match(key)}
 
 
 def check_config_change(before: dict[str, str], now: dict[str, str], allow: bool) -> list[str]:
@@ -37,8 +40,11 @@ def check_config_change(before: dict[str, str], now: dict[str, str], allow: bool
     lines = {key: f"{key}: {before.get(key, '(not set)')} -> {now.get(key, '(not set)')}" for key in changed}
     refused = [line for key, line in lines.items() if not _HARMLESS.match(key)]
     if refused and not allow:
-        raise ResumeError("the config is not that of the checkpoint:\n  " + "\n  ".join(refused) +
-                          "\nSet resume_allow_change=True to go on all the same, or take another work_dir")
+        raise ResumeError(
+            "the config is not that of the checkpoint:\n  "
+            + "\n  ".join(refused)
+            + "\nSet resume_allow_change=True to go on all the same, or take another work_dir"
+        )
     return [f"Changed since the checkpoint: {line}" for line in lines.values()]
 
 

@@ -1,13 +1,16 @@
 """Threads, TF32 and what the log says about the machine."""
 
+import itertools
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
+from mmengine.dist import broadcast_object_list
 
 _PACKAGES = ("diffkit", "torch", "mmengine", "diffusers", "transformers", "peft", "numpy")
+_used: set[str] = set()
 
 
 def apply_environment(env_cfg: dict[str, Any]) -> None:
@@ -25,13 +28,31 @@ def apply_environment(env_cfg: dict[str, Any]) -> None:
         torch.backends.cudnn.allow_tf32 = tf32
 
 
+def unused_run_name(work_dir: str, name: str) -> str:
+    """Returns ``name``, or with a number behind it the first one that no run before has used.
+
+    Two runs in one second would otherwise share a log, and in one process a logger too.
+    """
+    names = (name if number == 0 else f"{name}_{number}" for number in itertools.count())
+    chosen = [next(each for each in names if not _is_used(work_dir, each))]
+    broadcast_object_list(chosen, 0)
+    _used.add(chosen[0])
+    return chosen[0]
+
+
 def describe_environment() -> str:
     """Returns versions, device and threads as text."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    lines = [f"python {platform.python_version()} on {platform.platform()}",
-             f"device {device}, {torch.get_num_threads()} torch threads of {os.cpu_count()} cores",
-             f"TF32 {'on' if torch.backends.cuda.matmul.allow_tf32 else 'off'}"]
+    lines = [
+        f"python {platform.python_version()} on {platform.platform()}",
+        f"device {device}, {torch.get_num_threads()} torch threads of {os.cpu_count()} cores",
+        f"TF32 {'on' if torch.backends.cuda.matmul.allow_tf32 else 'off'}",
+    ]
     return "Environment:\n" + "\n".join(lines + [f"{name} {_version(name)}" for name in _PACKAGES])
+
+
+def _is_used(work_dir: str, name: str) -> bool:
+    return name in _used or os.path.exists(os.path.join(work_dir, name))
 
 
 def _version(name: str) -> str:

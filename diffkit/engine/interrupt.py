@@ -1,4 +1,4 @@
-"""Stopping on request: the first signal asks for an end after the running step, the second one ends at once."""
+"""Stopping on request: the first signal ends the training after the running step, the second one at once."""
 
 import os
 import signal

@@ -6,11 +6,9 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
+from diffkit.engine.errors import WorkDirBusyError
+
 _NAME = ".lock"
-
-
-class WorkDirBusyError(RuntimeError):
-    """Another training writes to this work folder."""
 
 
 class WorkDirLock:
@@ -37,11 +35,18 @@ class WorkDirLock:
         except BlockingIOError:
             owner = os.read(handle, 32).decode(errors="replace").strip()
             os.close(handle)
-            raise WorkDirBusyError(f"work_dir {self.path.parent} is in use by another training"
-                                   f"{f' (process {owner})' if owner else ''}; choose another work_dir") from None
+            raise WorkDirBusyError(
+                f"work_dir {self.path.parent} is in use by another training"
+                f"{f' (process {owner})' if owner else ''}; choose another work_dir"
+            ) from None
         os.ftruncate(handle, 0)
         os.write(handle, f"{os.getpid()}\n".encode())
         self._handle = handle
+
+    def check(self) -> None:
+        """Raises a WorkDirBusyError if the lock could not be taken now."""
+        self.acquire()
+        self.release()
 
     def release(self) -> None:
         """Gives the lock back; does nothing without one."""

@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from diffkit.engine.interrupt import Interrupt
+from diffkit.engine.logs import limit_history
 from diffkit.engine.seeding import derive_seed, seed_everything
 from diffkit.registry import LOOPS
 
@@ -16,11 +17,13 @@ from diffkit.registry import LOOPS
 class StepLoop(BaseLoop):
     """Trains for a number of iterations.
 
-    An iteration is one batch of each process; with ``optim_wrapper.accumulative_counts`` of k the optimizer steps at
-    every k-th iteration (and at the last one), so k times as many iterations make as many optimizer steps.
+    An iteration is one batch of each process; with ``optim_wrapper.accumulative_counts`` of k the optimizer
+    steps at every k-th iteration (and at the last one), so k times as many iterations make as many optimizer
+    steps.
 
-    Step ``s`` is a function of the weights before it, the seed, ``s`` and the rank: the data come from the sampler's
-    position, and all random generators are seeded anew at each step. Beginning at any step costs nothing.
+    Step ``s`` is a function of the weights before it, the seed, ``s`` and the rank: the data come from the
+    sampler's position, and all random generators are seeded anew at each step. Beginning at any step costs
+    nothing.
 
     Args:
         runner: the runner.
@@ -30,8 +33,14 @@ class StepLoop(BaseLoop):
         val_interval: iterations from one validation to the next.
     """
 
-    def __init__(self, runner: Any, dataloader: DataLoader | dict[str, Any], max_iters: int, val_begin: int = 1,
-                 val_interval: int = 1000) -> None:
+    def __init__(
+        self,
+        runner: Any,
+        dataloader: DataLoader | dict[str, Any],
+        max_iters: int,
+        val_begin: int = 1,
+        val_interval: int = 1000,
+    ) -> None:
         for name, value in (("max_iters", max_iters), ("val_interval", val_interval)):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"train_cfg.{name} must be an integer of at least 1, given {value!r}")
@@ -93,8 +102,10 @@ class StepLoop(BaseLoop):
         self.interrupt.agree()
         self.runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=batch, outputs=outputs)
         self._iter += 1
+        limit_history(self.runner.message_hub)
         if self._validation_due():
-            self.runner.val_loop.run()
+            with self.runner.averaged_weights():
+                self.runner.val_loop.run()
 
     def _seed(self) -> None:
         seed_everything(derive_seed(self.runner.seed, "step", self._iter, self.runner.rank))

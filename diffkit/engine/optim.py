@@ -12,49 +12,59 @@ from mmengine.optim import OptimWrapper as MMOptimWrapper
 from torch import nn
 from torch.optim import Optimizer
 
+from diffkit.engine.errors import NonFiniteError
 from diffkit.registry import OPTIM_WRAPPERS
 
 _DTYPES = {None: None, "float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-class NonFiniteError(RuntimeError):
-    """The loss or the gradients were not finite too many times in a row."""
 
 
 @OPTIM_WRAPPERS.register_module()
 class OptimWrapper(MMOptimWrapper):
     """Steps an optimizer over fp32 parameters, with the forward pass in a chosen precision.
 
-    One call of ``update_params`` is one iteration; every ``accumulative_counts`` iterations, and at the last iteration
-    of a training, the optimizer steps over the mean of the gradients.
+    One call of ``update_params`` is one iteration; every ``accumulative_counts`` iterations, and at the last
+    iteration of a training, the optimizer steps over the mean of the gradients.
 
-    An optimizer step whose loss or gradient is not finite is skipped; more than ``max_skipped`` in a row end the
-    training. With float16 the loss scale is lowered first, as usual: those skips do not count until it is down to 1.
+    An optimizer step whose loss or gradient is not finite is skipped; more than ``max_skipped`` in a row end
+    the training. With float16 the loss scale is lowered first, as usual: those skips do not count until it is
+    down to 1.
 
     Args:
         optimizer: any torch optimizer.
         accumulative_counts: iterations per optimizer step, at least 1.
-        clip_grad: ``dict(max_norm=…, norm_type=2)`` or ``dict(type='value', clip_value=…)``; None does not clip.
-        dtype: precision of the forward pass under autocast: None or ``'float32'`` (none), ``'bfloat16'`` (CPU and
-            CUDA), ``'float16'`` (CUDA; with loss scaling).
+        clip_grad: ``dict(max_norm=…, norm_type=2)`` or ``dict(type='value', clip_value=…)``; None does not
+            clip.
+        dtype: precision of the forward pass under autocast: None or ``'float32'`` (none), ``'bfloat16'`` (CPU
+            and CUDA), ``'float16'`` (CUDA; with loss scaling).
         max_skipped: optimizer steps in a row that may be skipped as not finite, at least 0.
         loss_scale: first loss scale of float16.
     """
 
-    def __init__(self, optimizer: Optimizer, accumulative_counts: int = 1, clip_grad: dict[str, Any] | None = None,
-                 dtype: str | None = None, max_skipped: int = 5, loss_scale: float = 2.0**16) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        accumulative_counts: int = 1,
+        clip_grad: dict[str, Any] | None = None,
+        dtype: str | None = None,
+        max_skipped: int = 5,
+        loss_scale: float = 2.0**16,
+    ) -> None:
         if not isinstance(accumulative_counts, int) or accumulative_counts < 1:
-            raise ValueError(f"accumulative_counts must be an integer of at least 1, given {accumulative_counts!r}")
+            raise ValueError(
+                f"accumulative_counts must be an integer of at least 1, given {accumulative_counts!r}"
+            )
         if dtype not in _DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(map(repr, _DTYPES))}, given {dtype!r}")
         if max_skipped < 0:
             raise ValueError(f"max_skipped must be at least 0, given {max_skipped}")
         super().__init__(optimizer, accumulative_counts, dict(clip_grad) if clip_grad else None)
-        self.device = self._parameters()[0].device
+        self.device = self.parameters()[0].device
         if dtype == "float16" and self.device.type == "cpu":
             raise ValueError("dtype 'float16' needs a GPU; on the CPU use 'bfloat16' or None")
         self.dtype = _DTYPES[dtype]
-        self.scaler = torch.amp.GradScaler(self.device.type, init_scale=loss_scale, enabled=dtype == "float16")
+        self.scaler = torch.amp.GradScaler(
+            self.device.type, init_scale=loss_scale, enabled=dtype == "float16"
+        )
         self.max_skipped = max_skipped
         self.skipped_in_row = 0
         self.optimizer_steps = 0
@@ -74,13 +84,22 @@ class OptimWrapper(MMOptimWrapper):
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Autocast for the forward pass; without gradient exchange between processes where none is due."""
-        with super().optim_context(model), torch.autocast(
-                self.device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None):
+        with (
+            super().optim_context(model),
+            torch.autocast(
+                self.device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None
+            ),
+        ):
             yield
 
-    def update_params(self, loss: torch.Tensor, step_kwargs: dict[str, Any] | None = None,
-                      zero_kwargs: dict[str, Any] | None = None) -> None:
-        """Backward pass of one iteration and, when due, one optimizer step; ``stepped`` tells whether it was taken.
+    def update_params(
+        self,
+        loss: torch.Tensor,
+        step_kwargs: dict[str, Any] | None = None,
+        zero_kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        """Backward pass of one iteration and, when due, one optimizer step; ``stepped`` tells whether it was
+        taken.
 
         Raises:
             NonFiniteError: more than ``max_skipped`` steps in a row were not finite.
@@ -121,14 +140,18 @@ class OptimWrapper(MMOptimWrapper):
         self._max_counts = max_counts
         self._remainder_counts = max_counts % self._accumulative_counts
 
-    def gradients(self) -> list[torch.Tensor | None]:
-        """Gradients held of an accumulation that is not complete, in the order of the optimizer's parameters."""
-        return [parameter.grad for parameter in self._parameters()]
+    def parameters(self) -> list[nn.Parameter]:
+        """What the optimizer steps over, in its order."""
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def counters(self) -> dict[str, Any]:
         """What, beside the optimizer's own state, decides the next steps."""
-        return {"optimizer_steps": self.optimizer_steps, "skipped_in_row": self.skipped_in_row,
-                "loss_scaler": self.scaler.state_dict(), "finite": bool(self._finite)}
+        return {
+            "optimizer_steps": self.optimizer_steps,
+            "skipped_in_row": self.skipped_in_row,
+            "loss_scaler": self.scaler.state_dict(),
+            "finite": bool(self._finite),
+        }
 
     def load_counters(self, counters: dict[str, Any]) -> None:
         """Takes over what ``counters`` gave."""
@@ -138,13 +161,10 @@ class OptimWrapper(MMOptimWrapper):
         if self.scaler.is_enabled() and counters["loss_scaler"]:
             self.scaler.load_state_dict(counters["loss_scaler"])
 
-    def _parameters(self) -> list[nn.Parameter]:
-        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-
     def _clip_grad(self) -> torch.Tensor:
         """Clips and returns the norm before it, on the device of the parameters."""
-        held = [parameter for parameter in self._parameters() if parameter.grad is not None]
-        gradients = [parameter.grad for parameter in held]
+        held = [parameter for parameter in self.parameters() if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in held if parameter.grad is not None]
         options = dict(self.clip_grad_kwargs or {})
         norm = torch.nn.utils.get_total_norm(gradients, options.get("norm_type", 2.0))
         if "max_norm" in options:
@@ -166,7 +186,12 @@ class OptimWrapper(MMOptimWrapper):
         if self.skipped_in_row > self.max_skipped:
             raise NonFiniteError(
                 f"loss or gradient was not finite at {where} (gradient norm {float(norm)}), as in the "
-                f"{self.max_skipped} optimizer steps before it (max_skipped={self.max_skipped}). Lower the learning "
-                "rate, clip gradients, or use dtype=None; then resume from the last checkpoint")
-        print_log(f"Loss or gradient not finite at {where}: this step is skipped, "
-                  f"{self.skipped_in_row} of at most {self.max_skipped} in a row.", "current", logging.WARNING)
+                f"{self.max_skipped} optimizer steps before it (max_skipped={self.max_skipped}). Lower the "
+                "learning rate, clip gradients, or use dtype=None; then resume from the last checkpoint"
+            )
+        print_log(
+            f"Loss or gradient not finite at {where}: this step is skipped, "
+            f"{self.skipped_in_row} of at most {self.max_skipped} in a row.",
+            "current",
+            logging.WARNING,
+        )

@@ -17,11 +17,14 @@ class TrainableConstructor:
 
     Args:
         optim_wrapper_cfg: of the wrapper; its ``optimizer`` is built here.
-        paramwise_cfg: ``dict(custom_keys={'text_encoder': dict(lr_mult=0.1, decay_mult=0.0)})``: the parameters whose
-            full name contains the key; the longest matching key counts. A key that matches nothing is an error.
+        paramwise_cfg: ``dict(custom_keys={'text_encoder': dict(lr_mult=0.1, decay_mult=0.0)})``: the
+            parameters whose full name contains the key; the longest matching key counts. A key that matches
+            nothing is an error.
     """
 
-    def __init__(self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None
+    ) -> None:
         unknown = set(paramwise_cfg or {}) - {"custom_keys"}
         if unknown:
             raise ValueError(f"paramwise_cfg has unknown keys {sorted(unknown)}; allowed: custom_keys")
@@ -50,12 +53,16 @@ class TrainableConstructor:
         for key, options in self.custom_keys.items():
             unknown = set(options) - {"lr_mult", "decay_mult"}
             if unknown:
-                raise ValueError(f"paramwise_cfg.custom_keys[{key!r}] has unknown keys {sorted(unknown)}; "
-                                 "allowed: lr_mult, decay_mult")
+                raise ValueError(
+                    f"paramwise_cfg.custom_keys[{key!r}] has unknown keys {sorted(unknown)}; "
+                    "allowed: lr_mult, decay_mult"
+                )
             if not members[key]:
                 fronts = sorted({name.split(".")[0] for name in parameters})
-                raise ValueError(f"paramwise_cfg.custom_keys[{key!r}] matches no trained parameter; "
-                                 f"what is trained begins with {', '.join(fronts)}")
+                raise ValueError(
+                    f"paramwise_cfg.custom_keys[{key!r}] matches no trained parameter; "
+                    f"what is trained begins with {', '.join(fronts)}"
+                )
 
     def _options(self, key: str | None) -> dict[str, float]:
         if key is None:
@@ -65,7 +72,9 @@ class TrainableConstructor:
             if given not in self.custom_keys[key]:
                 continue
             if option not in self.optimizer_cfg:
-                raise ValueError(f"{given} of paramwise_cfg.custom_keys[{key!r}] needs optimizer.{option} to be set")
+                raise ValueError(
+                    f"{given} of paramwise_cfg.custom_keys[{key!r}] needs optimizer.{option} to be set"
+                )
             options[option] = self.optimizer_cfg[option] * self.custom_keys[key][given]
         return options
 
@@ -86,14 +95,18 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     if not parameters:
         tuners = getattr(unwrap(model), "tuners", None) or {}
         given = ", ".join(f"{name}: {tuner.describe()}" for name, tuner in tuners.items()) or "none"
-        raise ValueError(f"model.tuners leave nothing to train (given: {given}); add a tuner, "
-                         "or correct the component or pattern of one")
+        raise ValueError(
+            f"model.tuners leave nothing to train (given: {given}); add a tuner, "
+            "or correct the component or pattern of one"
+        )
     wrong = {name: value.dtype for name, value in parameters.items() if value.dtype != torch.float32}
     if wrong:
         name, dtype = next(iter(wrong.items()))
-        raise TypeError(f"{len(wrong)} of {len(parameters)} trained parameters are not float32 (first: {name} is "
-                        f"{dtype}). Trained weights stay float32; for speed set optim_wrapper.dtype='bfloat16', for "
-                        "memory set model.frozen_dtype")
+        raise TypeError(
+            f"{len(wrong)} of {len(parameters)} trained parameters are not float32 (first: {name} is "
+            f"{dtype}). Trained weights stay float32; for speed set optim_wrapper.dtype='bfloat16', for "
+            "memory set model.frozen_dtype"
+        )
     return parameters
 
 
@@ -102,8 +115,10 @@ def _eight_bit(name: str) -> Any:
         try:
             import bitsandbytes
         except ImportError as error:
-            raise ImportError(f"optimizer {name} needs the package bitsandbytes (pip install bitsandbytes); "
-                              "AdamW needs nothing") from error
+            raise ImportError(
+                f"optimizer {name} needs the package bitsandbytes (pip install bitsandbytes); "
+                "AdamW needs nothing"
+            ) from error
         return getattr(bitsandbytes.optim, name)(params, **options)
 
     build.__name__ = build.__qualname__ = name
@@ -118,5 +133,7 @@ AdamW8bit = OPTIMIZERS.register_module(name="AdamW8bit", module=_eight_bit("Adam
 def check_optimizer_name(name: str) -> None:
     """Raises a ValueError with the nearest name if no optimizer is called ``name``."""
     if OPTIMIZERS.get(name) is None:
-        known = sorted({*OPTIMIZERS.module_dict, *(OPTIMIZERS.parent.module_dict if OPTIMIZERS.parent else ())})
+        known = sorted(
+            {*OPTIMIZERS.module_dict, *(OPTIMIZERS.parent.module_dict if OPTIMIZERS.parent else ())}
+        )
         raise ValueError(f"optimizer.type {name!r} is unknown{did_you_mean(name, known)}")

@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-import itertools
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,24 +18,14 @@ from mmengine.runner import Runner as MMRunner
 from torch import nn
 
 from diffkit.engine import checkpointing
-from diffkit.engine.environment import apply_environment, describe_environment
+from diffkit.engine.defaults import complete_hooks, complete_schedules
+from diffkit.engine.environment import apply_environment, describe_environment, unused_run_name
 from diffkit.engine.lock import WorkDirLock
 from diffkit.engine.logs import log_to_file, quieten
 from diffkit.engine.optim_constructor import TrainableConstructor, unwrap
 from diffkit.engine.seeding import derive_seed, seed_everything
+from diffkit.engine.trackers import guard_trackers
 from diffkit.registry import RUNNERS
-
-_runs = itertools.count()
-
-DEFAULT_HOOKS: dict[str, dict[str, Any]] = {
-    "runtime_info": {"type": "RuntimeInfoHook"},
-    "timer": {"type": "IterTimerHook"},
-    "logger": {"type": "LoggerHook", "interval": 10},
-    "param_scheduler": {"type": "diffkit.ParamSchedulerHook"},
-    "checkpoint": {"type": "diffkit.CheckpointHook", "interval": 500},
-    "preflight": {"type": "diffkit.PreflightHook"},
-    "progress": {"type": "diffkit.ProgressHook"},
-}
 
 
 @RUNNERS.register_module(name="DiffkitRunner")
@@ -46,45 +35,62 @@ class Runner(MMRunner):
     It takes the arguments of MMEngine's runner, and these:
 
     Args:
-        resume: True or ``'auto'`` goes on from the newest valid checkpoint of the work folder (from nothing if there
-            is none), a path from that checkpoint. False starts anew.
+        resume: True or ``'auto'`` goes on from the newest valid checkpoint of the work folder (from nothing
+            if there is none), or from ``load_from`` if that is given; a path goes on from that checkpoint.
+            False starts anew.
         resume_allow_change: goes on even if the config has changed in what alters the mathematics.
-        scale_lr: multiplies the learning rate by accumulation, batch size and number of processes, and prints that.
-        **options: see ``mmengine.runner.Runner``. ``env_cfg`` takes ``allow_tf32`` (bool) and ``num_threads`` (int)
-            too. ``randomness.seed`` is 0 unless given.
+        scale_lr: multiplies the learning rates by accumulation, batch size and number of processes, and
+            prints that.
+        **options: see ``mmengine.runner.Runner``. ``env_cfg`` takes ``allow_tf32`` (bool) and
+            ``num_threads`` (int) too. ``randomness.seed`` is 0 unless given. ``load_from`` is a checkpoint
+            whose trained weights are taken.
     """
 
-    def __init__(self, model: nn.Module | dict[str, Any], work_dir: str, *, resume: bool | str = False,
-                 resume_allow_change: bool = False, scale_lr: bool = False, **options: Any) -> None:
+    optim_wrapper: Any
+    param_schedulers: Any
+    _train_loop: Any
+    _val_loop: Any
+    _timestamp: str
+    _has_loaded: bool
+
+    def __init__(
+        self,
+        model: nn.Module | dict[str, Any],
+        work_dir: str,
+        *,
+        resume: bool | str = False,
+        resume_allow_change: bool = False,
+        scale_lr: bool = False,
+        **options: Any,
+    ) -> None:
         self._wants_scaled_lr = scale_lr
         self.resume_allow_change = resume_allow_change
         self.resume_from = resume
         self._lock = WorkDirLock(work_dir)
         options["randomness"] = {"seed": 0} | dict(options.get("randomness") or {})
         options["default_scope"] = options.get("default_scope") or "diffkit"
-        options.setdefault("env_cfg", {})
+        options["env_cfg"] = options.get("env_cfg") or {}
         super().__init__(model, work_dir, resume=bool(resume), **options)
 
     @classmethod
     def from_cfg(cls, cfg: Config | dict[str, Any]) -> "Runner":
         """Builds a runner from a config; each argument of the runner is a key of it."""
         cfg = copy.deepcopy(cfg)
-        own = [name for name in inspect.signature(cls.__init__).parameters if name not in ("self", "options")]
-        names = [*own, *list(inspect.signature(MMRunner.__init__).parameters)[1:]]
-        return cls(**{name: cfg[name] for name in dict.fromkeys(names) if name in cfg and name != "cfg"}, cfg=cfg)
-
-    # -- building -----------------------------------------------------------------------------------------------------
+        names = {
+            *inspect.signature(cls.__init__).parameters,
+            *inspect.signature(MMRunner.__init__).parameters,
+        }
+        names -= {"self", "options", "cfg"}
+        return cls(**{name: cfg[name] for name in sorted(names) if name in cfg}, cfg=cfg)
 
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
-        """Sets threads, TF32 and processes; gives every run of this process its own name."""
+        """Sets threads, TF32 and processes, and names the run; refuses a work folder that is in use."""
         apply_environment(env_cfg)
-        super().setup_env({key: value for key, value in env_cfg.items() if key not in ("allow_tf32", "num_threads")})
-        number = next(_runs)
-        while number or os.path.exists(os.path.join(self.work_dir, self._timestamp)):
-            self._timestamp = f"{self._timestamp.split('.')[0]}.{number}"
-            if not os.path.exists(os.path.join(self.work_dir, self._timestamp)) or self._rank:
-                break
-            number += 1
+        own = ("allow_tf32", "num_threads")
+        super().setup_env({key: value for key, value in env_cfg.items() if key not in own})
+        self._timestamp = unused_run_name(self.work_dir, self._timestamp)
+        if self._train_loop is not None and self.rank == 0:
+            self._lock.check()
 
     def build_logger(self, *args: Any, **kwargs: Any) -> Any:
         """MMEngine's logger, with a readable console."""
@@ -98,6 +104,12 @@ class Runner(MMRunner):
             log_processor = {"by_epoch": False} | dict(log_processor)
         return super().build_log_processor(log_processor)
 
+    def build_visualizer(self, visualizer: Any = None) -> Any:
+        """MMEngine's visualizer, whose trackers cannot end the training."""
+        built = super().build_visualizer(visualizer)
+        guard_trackers(built, self.logger)
+        return built
+
     def build_model(self, model: nn.Module | dict[str, Any]) -> nn.Module:
         """Builds the model from the seed alone, the same in all processes."""
         seed_everything(derive_seed(self.seed, "model"))
@@ -107,10 +119,19 @@ class Runner(MMRunner):
         """Moves the model to its device and, with several processes, lets them share gradients."""
         if not self.distributed or model_wrapper_cfg is not None:
             return super().wrap_model(model_wrapper_cfg, model)
-        model = model.to(f"cuda:{os.environ['LOCAL_RANK']}" if torch.cuda.is_available() else "cpu")
+        gpu = int(os.environ["LOCAL_RANK"]) if torch.cuda.is_available() else None
         return MMDistributedDataParallel(
-            module=model, device_ids=[int(os.environ["LOCAL_RANK"])] if torch.cuda.is_available() else None,
-            broadcast_buffers=False, find_unused_parameters=bool(self.cfg.get("find_unused_parameters", False)))
+            module=model.to("cpu" if gpu is None else f"cuda:{gpu}"),
+            device_ids=None if gpu is None else [gpu],
+            broadcast_buffers=False,
+            find_unused_parameters=bool(self.cfg.get("find_unused_parameters", False)),
+        )
+
+    def build_train_loop(self, loop: Any) -> BaseLoop:
+        """Builds the train loop, by default a ``StepLoop``."""
+        if isinstance(loop, dict):
+            loop = {"type": "diffkit.StepLoop"} | dict(loop)
+        return super().build_train_loop(loop)
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> MMOptimWrapper:
         """Builds the optimizer over the trained parameters."""
@@ -121,7 +142,7 @@ class Runner(MMRunner):
     def scale_lr(self, optim_wrapper: MMOptimWrapper, auto_scale_lr: dict[str, Any] | None = None) -> None:
         """Scales the learning rates if the config says ``scale_lr=True``, and prints the formula."""
         if auto_scale_lr:
-            raise ValueError("auto_scale_lr is not supported; set scale_lr=True: lr x accumulation x batch x processes")
+            raise ValueError("auto_scale_lr is not supported; use scale_lr=True, which prints its formula")
         if not self._wants_scaled_lr:
             return
         counts, batch = optim_wrapper.accumulative_counts, self.train_dataloader.batch_size
@@ -129,36 +150,24 @@ class Runner(MMRunner):
         before = optim_wrapper.optimizer.param_groups[0]["lr"]
         for group in optim_wrapper.param_groups:
             group["lr"] *= factor
-        self.logger.info(f"scale_lr: {before:g} x {counts} (accumulation) x {batch} (batch) x {self.world_size} "
-                         f"(processes) = {before * factor:g}")
+        self.logger.info(
+            f"scale_lr: {before:g} x {counts} (accumulation) x {batch} (batch) x {self.world_size} "
+            f"(processes) = {before * factor:g}"
+        )
 
     def optimizer_steps(self) -> int:
         """Optimizer steps of the whole training."""
         return -(-self.max_iters // self.optim_wrapper.accumulative_counts)
 
     def _build_param_scheduler(self, scheduler: Any, optim_wrapper: MMOptimWrapper) -> list[Any]:
-        """Schedules count optimizer steps; one without an end goes to the end of the training."""
-        items = scheduler if isinstance(scheduler, (list, tuple)) else [scheduler]
-        completed = []
-        for item in items:
-            if isinstance(item, dict):
-                if item.get("by_epoch"):
-                    raise ValueError("param_scheduler.by_epoch=True is not supported: schedules count optimizer steps")
-                item = {"end": self.optimizer_steps()} | dict(item) | {"by_epoch": False}
-            completed.append(item)
-        return super()._build_param_scheduler(completed, optim_wrapper)
+        return super()._build_param_scheduler(
+            complete_schedules(scheduler, self.optimizer_steps()), optim_wrapper
+        )
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
-        """Registers the default hooks; a config may replace each, switch it off by None, or set its arguments."""
-        chosen: dict[str, Any] = copy.deepcopy(DEFAULT_HOOKS)
-        for name, hook in (hooks or {}).items():
-            if isinstance(hook, dict) and "type" not in hook and name in chosen:
-                chosen[name].update(hook)
-            else:
-                chosen[name] = hook
-        for hook in chosen.values():
-            if hook is not None:
-                self.register_hook(hook)
+        """Registers the default hooks that the config does not replace or switch off by None."""
+        for hook in complete_hooks(hooks):
+            self.register_hook(hook)
 
     def _init_model_weights(self) -> None:
         """Does nothing: weights are loaded or made when the model is built."""
@@ -173,8 +182,6 @@ class Runner(MMRunner):
         if self.rank == 0 and self.cfg:
             self.cfg.dump(os.path.join(self.log_dir, "config.py"))
 
-    # -- running ------------------------------------------------------------------------------------------------------
-
     def train(self) -> nn.Module:
         """Trains to the end.
 
@@ -184,6 +191,7 @@ class Runner(MMRunner):
         Raises:
             WorkDirBusyError: another training uses the work folder.
             ResumeError: the checkpoint to go on from does not fit.
+            NonFiniteError: loss or gradients were not finite too many times in a row.
             SystemExit: 130 or 143 after SIGINT or SIGTERM; a checkpoint has been written then.
         """
         if self._train_loop is None:
@@ -198,7 +206,7 @@ class Runner(MMRunner):
             self.call_hook("after_run")
         signal = self.train_loop.interrupt.signal
         if signal is not None:
-            self.logger.info(f"Stopped by signal {signal} after iteration {self.iter - 1}; resume goes on from there.")
+            self.logger.info(f"Stopped by signal {signal} after {self.iter} iterations; --resume goes on.")
             raise SystemExit(128 + signal)
         return self.model
 
@@ -214,25 +222,17 @@ class Runner(MMRunner):
 
     @contextmanager
     def _only_run(self) -> Iterator[None]:
-        if self.rank == 0:
-            self._lock.acquire()
+        if self.rank != 0:
+            yield
+            return
+        self._lock.acquire()
         try:
-            if self.rank == 0 and self.cfg:
-                self.cfg.dump(os.path.join(self.work_dir, self._config_name()))
+            if self.cfg:
+                name = os.path.basename(self.cfg.filename) if self.cfg.filename else "config.py"
+                self.cfg.dump(os.path.join(self.work_dir, name))
             yield
         finally:
             self._lock.release()
-
-    def _config_name(self) -> str:
-        return os.path.basename(self.cfg.filename) if self.cfg.filename else "config.py"
-
-    def build_train_loop(self, loop: Any) -> BaseLoop:
-        """Builds the train loop, by default a ``StepLoop``."""
-        if isinstance(loop, dict) and "type" not in loop:
-            loop = {"type": "diffkit.StepLoop"} | dict(loop)
-        return super().build_train_loop(loop)
-
-    # -- checkpoints --------------------------------------------------------------------------------------------------
 
     @property
     def bare_model(self) -> Any:
@@ -241,7 +241,7 @@ class Runner(MMRunner):
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
-        """Inside the body the model has the averaged weights, if a hook averages; samples and exports use it."""
+        """Inside the body the model has the averaged weights, if a hook averages: for samples and exports."""
         with ExitStack() as stack:
             for hook in self.hooks:
                 if hasattr(hook, "swapped"):
@@ -249,22 +249,23 @@ class Runner(MMRunner):
             yield
 
     def save_step(self) -> Path:
-        """Writes the checkpoint of the iteration that has just run, ``work_dir/step<N>``; all processes must call it."""
+        """Writes ``work_dir/step<N>`` of the iteration that has just run; all processes must call it."""
         return checkpointing.save(self, Path(self.work_dir) / f"step{self.iter}")
 
     def save_checkpoint(self, out_dir: str | Path, filename: str, **_: Any) -> Path:
-        """Writes a checkpoint folder where MMEngine's hooks would write a pickle (``iter_10.pth`` -> ``iter_10/``)."""
+        """Writes a checkpoint folder where MMEngine would write a pickle: ``iter_10`` for ``iter_10.pth``."""
         return checkpointing.save(self, Path(out_dir) / filename.removesuffix(".pth"))
 
     def load_or_resume(self) -> None:
         """Goes on from a checkpoint, or takes the trained weights of one, as the config says; once."""
         if self._has_loaded:
             return
-        self._has_loaded = True
         if self.resume_from:
-            checkpointing.resume(self, self.resume_from)
+            named = None if self.resume_from in (True, "auto") else self.resume_from
+            checkpointing.resume(self, str(named or self._load_from or "auto"))
         elif self._load_from is not None:
             self.load_checkpoint(self._load_from)
+        self._has_loaded = True
 
     def resume(self, filename: str | Path, **_: Any) -> None:
         """Goes on from the checkpoint ``filename``."""
@@ -272,6 +273,6 @@ class Runner(MMRunner):
         self._has_loaded = True
 
     def load_checkpoint(self, filename: str | Path, **_: Any) -> None:
-        """Takes the trained weights of a checkpoint, the averaged ones if it has them; the optimizer starts anew."""
+        """Takes the trained weights of a checkpoint, the averaged ones if it has them."""
         checkpointing.load_weights(self, Path(filename))
         self._has_loaded = True

@@ -1,7 +1,7 @@
 """Randomness of a training: every step begins from a state that follows from the seed, the step and the rank.
 
-So nothing of the random generators has to be saved: a resumed run seeds itself at its first step, exactly as the
-uninterrupted run did, and whatever a hook draws between two steps cannot change the next one.
+So nothing of the random generators has to be saved: a resumed run seeds itself at its first step, exactly as
+the uninterrupted run did, and whatever a hook draws between two steps cannot change the next one.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import torch
 
 
 def derive_seed(*parts: int | str) -> int:
-    """Mixes numbers and words to one seed in ``range(2**63)``; equal parts give equal seeds on every machine."""
+    """Mixes numbers and words to one seed in ``range(2**63)``, the same one on every machine."""
     digest = hashlib.blake2b("/".join(str(part) for part in parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 

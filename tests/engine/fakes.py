@@ -1,4 +1,4 @@
-"""A tiny model with the public methods of the real one, and data for it, so that engine tests take milliseconds."""
+"""A tiny model with the public methods of the real one, and data for it: engine tests take milliseconds."""
 
 from contextlib import contextmanager
 
@@ -19,7 +19,7 @@ class FakeTuner:
 
 @MODELS.register_module(force=True)
 class FakeModel(BaseModel):
-    """Regression with noise and dropout from the global generators; ``frozen`` stands for the untrained weights."""
+    """Regression with noise and dropout from the global generators; ``frozen`` is what is not trained."""
 
     def __init__(self, width=4, fail_at=()):
         super().__init__()
@@ -74,8 +74,17 @@ class FakeModel(BaseModel):
             yield
         self.train(training)
 
-    def generate(self, prompts, *, negative_prompt=None, num_inference_steps=25, guidance_scale=7.5, height=None,
-                 width=None, seeds):
+    def generate(
+        self,
+        prompts,
+        *,
+        negative_prompt=None,
+        num_inference_steps=25,
+        guidance_scale=7.5,
+        height=None,
+        width=None,
+        seeds,
+    ):
         torch.randn(7)  # draws from the global generator, as a careless pipeline would
         level = int(self.net[0].weight.detach().abs().mean() * 255)
         return [Image.new("RGB", (width or 8, height or 8), (level, seed % 256, 0)) for seed in seeds]
@@ -92,7 +101,9 @@ class FakeData(Dataset):
     def __getitem__(self, item):
         draw = as_draw(item)
         generator = torch.Generator().manual_seed(draw.seed % 2**31)
-        x = torch.full((self.width,), float(draw.index)) / 7 + 0.1 * torch.randn(self.width, generator=generator)
+        x = torch.full((self.width,), float(draw.index)) / 7 + 0.1 * torch.randn(
+            self.width, generator=generator
+        )
         return {"x": x, "index": draw.index}
 
 
@@ -102,8 +113,12 @@ def make_config(work_dir, max_iters=6, **changes):
         "model": {"type": "FakeModel"},
         "work_dir": str(work_dir),
         "train_dataloader": {
-            "batch_size": 2, "num_workers": 0, "dataset": {"type": "FakeData"}, "sampler": {"type": "DrawSampler"},
-            "collate_fn": {"type": "default_collate"}},
+            "batch_size": 2,
+            "num_workers": 0,
+            "dataset": {"type": "FakeData"},
+            "sampler": {"type": "DrawSampler"},
+            "collate_fn": {"type": "default_collate"},
+        },
         "train_cfg": {"type": "StepLoop", "max_iters": max_iters},
         "optim_wrapper": {"type": "OptimWrapper", "optimizer": {"type": "AdamW", "lr": 1e-2}},
         "param_scheduler": [{"type": "CosineAnnealingLR"}],

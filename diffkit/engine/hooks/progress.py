@@ -1,6 +1,8 @@
 """How far the training is: a bar on a terminal, a line at an interval anywhere else."""
 
 import datetime
+import functools
+import logging
 import resource
 import sys
 import time
@@ -19,8 +21,8 @@ class ProgressHook(Hook):
     """Shows iteration, loss, learning rate, speed, memory and the time left.
 
     Args:
-        interval: iterations from one line to the next where the output is not a terminal, at least 1; None takes
-            about 20 lines for the whole training.
+        interval: iterations from one line to the next where the output is not a terminal, at least 1; None
+            takes about 20 lines for the whole training.
         bar: whether to draw a bar; None does so on a terminal.
     """
 
@@ -42,9 +44,11 @@ class ProgressHook(Hook):
             self._bar = tqdm(total=runner.max_iters, initial=runner.iter, unit="it", dynamic_ncols=True)
             for handler in console_handlers(runner.logger):
                 self._emitters.append((handler, handler.emit))
-                handler.emit = lambda record, handler=handler: tqdm.write(handler.format(record), file=sys.stderr)
+                setattr(handler, "emit", functools.partial(_write_above_bar, handler))  # noqa: B010
 
-    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         """Moves the bar, or prints a line if one is due."""
         if runner.rank != 0:
             return
@@ -53,8 +57,10 @@ class ProgressHook(Hook):
             if self._bar.update(1):
                 self._bar.set_postfix_str(self._facts(runner), refresh=False)
         elif done % (self.interval or max(1, runner.max_iters // 20)) == 0 or done == runner.max_iters:
-            runner.logger.info(f"{done}/{runner.max_iters} ({100 * done // runner.max_iters}%) "
-                               f"{self._facts(runner)}, {self._pace(runner)}")
+            runner.logger.info(
+                f"{done}/{runner.max_iters} ({100 * done // runner.max_iters}%) "
+                f"{self._facts(runner)}, {self._pace(runner)}"
+            )
 
     def after_train(self, runner: Any) -> None:
         """Closes the bar and gives the console back."""
@@ -76,6 +82,10 @@ class ProgressHook(Hook):
         per_iteration = (time.monotonic() - begin) / max(1, runner.iter + 1 - first)
         left = datetime.timedelta(seconds=round(per_iteration * (runner.max_iters - runner.iter - 1)))
         return f"{1 / max(per_iteration, 1e-9):.2f} it/s, {left} left"
+
+
+def _write_above_bar(handler: logging.Handler, record: logging.LogRecord) -> None:
+    tqdm.write(handler.format(record), file=sys.stderr)
 
 
 def memory_in_use() -> int:

@@ -1,0 +1,149 @@
+"""Pictures during the training, to see what it learns."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.dist import barrier
+from mmengine.hooks import Hook
+from PIL import Image
+
+from diffkit.engine.pictures import captioned_grid, save_picture, slug
+from diffkit.engine.seeding import preserved_randomness
+from diffkit.registry import HOOKS
+
+
+@HOOKS.register_module()
+class SampleHook(Hook):
+    """Samples the same prompts with the same seeds at an interval, and shows them beside the untrained model.
+
+    It writes ``samples/step<N>_<i>_<prompt>.png`` with the settings inside, and ``samples/step<N>.png`` with
+    all of them, where N is the number of iterations done: N = 0 is the model before training. The pictures go
+    to the visualizer too. Averaged weights are used if there are any. A failure is reported once; the
+    training goes on, and is the same bit for bit with or without this hook.
+
+    Args:
+        prompts: what to sample, at least one.
+        interval: iterations from one sampling to the next, at least 1; the end of the training is sampled
+            too.
+        negative_prompt: what to steer away from.
+        num_inference_steps: steps of the sampler, at least 1.
+        guidance_scale: of classifier-free guidance; 1 is none.
+        seed: of the first prompt's picture; each next prompt has the next seed.
+        height: pixels; None takes the model's own size.
+        width: pixels; None takes the model's own size.
+        compare_base: shows the pictures of N = 0 in every grid.
+        before_train: samples before the first iteration.
+        batch_size: pictures at once, at least 1; None takes all prompts at once.
+    """
+
+    priority = "LOWEST"
+
+    def __init__(
+        self,
+        prompts: Sequence[str],
+        interval: int = 100,
+        negative_prompt: str | None = None,
+        num_inference_steps: int = 25,
+        guidance_scale: float = 7.5,
+        seed: int = 0,
+        height: int | None = None,
+        width: int | None = None,
+        compare_base: bool = True,
+        before_train: bool = True,
+        batch_size: int | None = None,
+    ) -> None:
+        if isinstance(prompts, str) or not prompts:
+            raise ValueError(f"prompts must be a list of at least one text, given {prompts!r}")
+        for name, value in (("interval", interval), ("batch_size", batch_size or 1)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be an integer of at least 1, given {value!r}")
+        self.prompts = list(prompts)
+        self.interval = interval
+        self.seeds = [seed + number for number in range(len(self.prompts))]
+        self.settings = {
+            "negative_prompt": negative_prompt,
+            "num_inference_steps": num_inference_steps,
+            "guidance_scale": guidance_scale,
+            "height": height,
+            "width": width,
+        }
+        self.compare_base = compare_base
+        self.before_training = before_train or compare_base
+        self.batch_size = batch_size or len(self.prompts)
+        self._base: list[Image.Image] | None = None
+        self._warned = False
+
+    def before_train(self, runner: Any) -> None:
+        """Samples the untrained model; a resumed training finds its pictures on the disk."""
+        if runner.iter > 0:
+            self._base = self._read(Path(runner.work_dir), 0)
+        elif self.before_training:
+            self._sample_safely(runner, 0)
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Samples if the number of iterations done is a multiple of the interval, and at the end."""
+        done = runner.iter + 1
+        if runner.train_loop.interrupt.signal is None and (
+            done % self.interval == 0 or runner.train_loop.is_last
+        ):
+            self._sample_safely(runner, done)
+
+    def sample(self, runner: Any, done: int) -> list[Image.Image]:
+        """Samples all prompts and writes the pictures of ``done`` iterations."""
+        images = self.generate(runner)
+        folder = Path(runner.work_dir) / "samples"
+        folder.mkdir(exist_ok=True)
+        for path, image, text in zip(self._paths(folder, done), images, self._texts(done), strict=True):
+            save_picture(image, path, text)
+        rows = [(f"after {done} iterations" if done else "before training", images)]
+        if self.compare_base and self._base is not None and done:
+            rows.insert(0, ("before training", self._base))
+        grid = captioned_grid(rows, self.prompts)
+        save_picture(grid, folder / f"step{done:06d}.png", {"iterations": done})
+        runner.visualizer.add_image("samples", np.asarray(grid), step=done)
+        return images
+
+    def generate(self, runner: Any) -> list[Image.Image]:
+        """Samples all prompts from the live model, without a trace in it or in the random generators."""
+        model = runner.bare_model
+        images: list[Image.Image] = []
+        with preserved_randomness(), runner.averaged_weights(), model.sampling():
+            for first in range(0, len(self.prompts), self.batch_size):
+                part = slice(first, first + self.batch_size)
+                images += model.generate(self.prompts[part], seeds=self.seeds[part], **self.settings)
+        return images
+
+    def _sample_safely(self, runner: Any, done: int) -> None:
+        if runner.rank == 0:
+            try:
+                images = self.sample(runner, done)
+                if done == 0:
+                    self._base = images
+            except Exception as error:
+                if not self._warned:
+                    runner.logger.warning(
+                        f"Sampling failed after {done} iterations, the training goes on (further failures "
+                        f"are not reported): {type(error).__name__}: {error}"
+                    )
+                self._warned = True
+        barrier()
+
+    def _paths(self, folder: Path, done: int) -> list[Path]:
+        return [folder / f"step{done:06d}_{i}_{slug(prompt)}.png" for i, prompt in enumerate(self.prompts)]
+
+    def _texts(self, done: int) -> list[dict[str, Any]]:
+        given = {name: value for name, value in self.settings.items() if value is not None}
+        return [
+            {"prompt": prompt, "seed": seed, "iterations": done, **given}
+            for prompt, seed in zip(self.prompts, self.seeds, strict=True)
+        ]
+
+    def _read(self, work_dir: Path, done: int) -> list[Image.Image] | None:
+        paths = self._paths(work_dir / "samples", done)
+        if not all(path.is_file() for path in paths):
+            return None
+        return [Image.open(path).convert("RGB") for path in paths]

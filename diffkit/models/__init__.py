@@ -1,0 +1,27 @@
+"""The model and everything that fills its slots."""
+
+from diffkit.models.distillers import Distiller
+from diffkit.models.families import Conditioning, Family, StableDiffusion, StableDiffusionXL
+from diffkit.models.generation import GenerationSettings, generate
+from diffkit.models.latent_diffusion import LatentDiffusion
+from diffkit.models.losses import DebiasedWeight, HuberLoss, MinSNRWeight, MSELoss, SmoothL1Loss
+from diffkit.models.noise import InputPerturbation, OffsetNoise, PyramidNoise, WhiteNoise
+from diffkit.models.objectives import Denoising, Objective, Reconstruction
+from diffkit.models.pruners import Pruner
+from diffkit.models.quantizers import Quantizer
+from diffkit.models.step import Step
+from diffkit.models.timesteps import (
+    CubicTimesteps,
+    EarlierTimesteps,
+    LaterTimesteps,
+    RangeTimesteps,
+    UniformTimesteps,
+)
+from diffkit.models.tuners import FullTuner, LoRATuner, Tuner
+
+__all__ = [
+    "Conditioning", "CubicTimesteps", "DebiasedWeight", "Denoising", "Distiller", "EarlierTimesteps", "Family",
+    "FullTuner", "GenerationSettings", "HuberLoss", "InputPerturbation", "LatentDiffusion", "LaterTimesteps",
+    "LoRATuner", "MSELoss", "MinSNRWeight", "Objective", "OffsetNoise", "Pruner", "PyramidNoise", "Quantizer",
+    "RangeTimesteps", "Reconstruction", "SmoothL1Loss", "StableDiffusion", "StableDiffusionXL", "Step", "Tuner",
+    "UniformTimesteps", "WhiteNoise", "generate"]

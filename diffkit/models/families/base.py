@@ -1,0 +1,160 @@
+"""A family knows how the parts of one kind of pipeline are loaded, how they encode, and how they are sampled from."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler, UNet2DConditionModel
+from torch import Tensor, nn
+
+from diffkit.models.families.scratch import build_parts
+
+Parts = dict[str, Any]
+
+
+@dataclass
+class Conditioning:
+    """Encoded prompts.
+
+    Attributes:
+        embeds: token states, [B, tokens, width].
+        pooled: one vector for each prompt, [B, width]; SDXL only.
+        time_ids: original size, crop corner and target size, [B, 6]; SDXL only.
+    """
+
+    embeds: Tensor
+    pooled: Tensor | None = None
+    time_ids: Tensor | None = None
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Yields the name and value of every field that is set."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                yield field.name, value
+
+    def rows(self) -> list["Conditioning"]:
+        """Splits the batch into single prompts, without a batch dimension."""
+        names, values = zip(*self.tensors(), strict=True)
+        return [Conditioning(**dict(zip(names, row, strict=True))) for row in zip(*values, strict=True)]
+
+    @classmethod
+    def stack(cls, rows: Sequence["Conditioning"]) -> "Conditioning":
+        """The inverse of :meth:`rows`."""
+        return cls(**{name: torch.stack([getattr(row, name) for row in rows]) for name, _ in rows[0].tensors()})
+
+    def to(self, *args: Any) -> "Conditioning":
+        return Conditioning(**{name: value.to(*args) for name, value in self.tensors()})
+
+    def unet_arguments(self) -> dict[str, Any]:
+        """The keyword arguments of ``UNet2DConditionModel.forward``."""
+        arguments: dict[str, Any] = {"encoder_hidden_states": self.embeds}
+        if self.pooled is not None:
+            arguments["added_cond_kwargs"] = {"text_embeds": self.pooled, "time_ids": self.time_ids}
+        return arguments
+
+
+class Family(ABC):
+    """One kind of pipeline.
+
+    Args:
+        scratch: configs of the components, built with random weights where no ``pretrained`` is given
+            (see :func:`diffkit.models.families.scratch.build_parts`).
+        allow_pickle: also read ``.bin`` weights (``weights_only``), which the default refuses.
+    """
+
+    pipeline_class: type[DiffusionPipeline]
+    #: (tokenizer, text encoder, class of the text encoder), in the order in which their states are joined
+    text_parts: tuple[tuple[str, str, type[nn.Module]], ...]
+
+    def __init__(self, scratch: dict[str, Any] | None = None, allow_pickle: bool = False) -> None:
+        self.scratch = scratch
+        self.allow_pickle = allow_pickle
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """The trained or frozen networks, in the order of the checkpoint."""
+        return ("unet", "vae", *(encoder for _, encoder, _ in self.text_parts))
+
+    def load(self, source: str | Path | None, vae: str | Path | None = None) -> Parts:
+        """Loads every part in float32, or builds them from ``scratch`` where ``source`` is None.
+
+        Args:
+            source: a diffusers folder or a hub id.
+            vae: another folder or hub id for the VAE (a diffusers folder with a ``vae`` subfolder, or a VAE alone).
+        """
+        if source is None:
+            if self.scratch is None:
+                raise ValueError("model.pretrained is None: give a folder, a hub id or a packaged name such as "
+                                 "'mini-sd', or family.scratch to begin with random weights.")
+            return build_parts(self.scratch, self.text_parts)
+        weights = {"dtype": torch.float32, "use_safetensors": None if self.allow_pickle else True}
+        parts: Parts = {"unet": UNet2DConditionModel.from_pretrained(
+            source, subfolder="unet", torch_dtype=torch.float32, use_safetensors=weights["use_safetensors"])}
+        parts["vae"] = self._load_vae(vae or source)
+        for tokenizer, encoder, encoder_class in self.text_parts:
+            parts[tokenizer] = load_tokenizer(source, tokenizer)
+            parts[encoder] = encoder_class.from_pretrained(  # type: ignore[attr-defined]
+                source, subfolder=encoder, **weights)
+        noise = DDPMScheduler.from_pretrained(source, subfolder="scheduler")
+        parts["noise_scheduler"] = noise
+        parts["scheduler"] = sampling_scheduler(noise)
+        return parts
+
+    def _load_vae(self, source: str | Path) -> AutoencoderKL:
+        subfolder = None if (Path(source) / "config.json").is_file() else "vae"
+        return AutoencoderKL.from_pretrained(source, subfolder=subfolder, torch_dtype=torch.float32,
+                                             use_safetensors=None if self.allow_pickle else True)
+
+    @abstractmethod
+    def encode_text(self, parts: Mapping[str, Any], prompts: Sequence[str]) -> Conditioning:
+        """Encodes prompts; ``time_ids`` stays None."""
+
+    def complete(self, conditioning: Conditioning, original_size: Tensor, crop_top_left: Tensor,
+                 target_size: tuple[int, int]) -> Conditioning:
+        """Adds what belongs to the pictures and not to the prompts: nothing, unless a family says otherwise."""
+        return conditioning
+
+    def pipeline(self, parts: Mapping[str, Any]) -> DiffusionPipeline:
+        """A diffusers pipeline of these very modules: nothing is copied or reloaded."""
+        names = [*self.component_names, *(tokenizer for tokenizer, _, _ in self.text_parts), "scheduler"]
+        pipe = self.pipeline_class(**{name: parts[name] for name in names}, **self.pipeline_options())
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    def pipeline_options(self) -> dict[str, Any]:
+        """Arguments of the pipeline's constructor that are not parts."""
+        return {}
+
+
+def load_tokenizer(source: str | Path, subfolder: str) -> Any:
+    """Loads a CLIP tokenizer and refuses an impossible one.
+
+    ``CLIPTokenizer.from_pretrained`` returns a tokenizer of two tokens and endless length, without a word, where the
+    folder is missing or empty.
+
+    Raises:
+        ValueError: the tokenizer has no real vocabulary or no maximum length.
+    """
+    from transformers import CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(source, subfolder=subfolder)
+    if len(tokenizer) < 256 or tokenizer.model_max_length > 10_000:
+        raise ValueError(f"{source}: the tokenizer in {subfolder!r} has {len(tokenizer)} tokens and a maximum length "
+                         f"of {tokenizer.model_max_length}: its files are missing or damaged.")
+    return tokenizer
+
+
+def token_ids(tokenizer: Any, prompts: Sequence[str], device: torch.device) -> Tensor:
+    """Token ids padded and cut to the tokenizer's length, [B, tokens]."""
+    encoded = tokenizer(list(prompts), padding="max_length", truncation=True, return_tensors="pt",
+                        max_length=tokenizer.model_max_length)
+    return encoded.input_ids.to(device)
+
+
+def sampling_scheduler(noise_scheduler: DDPMScheduler) -> DPMSolverMultistepScheduler:
+    """DPM-Solver++ (Lu et al. 2022) over the same noise schedule; 20 to 25 steps are enough."""
+    return DPMSolverMultistepScheduler.from_config(noise_scheduler.config)

@@ -1,0 +1,71 @@
+"""Sampling pictures from a pipeline, one seed for each."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How pictures are sampled.
+
+    Attributes:
+        num_inference_steps: steps of the sampler, 1 or more.
+        guidance_scale: classifier-free guidance (Ho & Salimans 2022); 1 is none.
+        negative_prompt: what to steer away from.
+        height: pixels; None takes the model's own size.
+        width: pixels; None takes the model's own size.
+    """
+
+    num_inference_steps: int = 25
+    guidance_scale: float = 7.5
+    negative_prompt: str | None = None
+    height: int | None = None
+    width: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_inference_steps < 1:
+            raise ValueError(f"num_inference_steps is {self.num_inference_steps}; it must be 1 or more.")
+
+    def updated(self, **changes: Any) -> "GenerationSettings":
+        """A copy with the changes that are not None.
+
+        Raises:
+            TypeError: a setting is unknown.
+        """
+        unknown = changes.keys() - {field.name for field in fields(self)}
+        if unknown:
+            allowed = ", ".join(field.name for field in fields(self))
+            raise TypeError(f"unknown settings {sorted(unknown)}; allowed: {allowed}")
+        return GenerationSettings(**{**asdict(self), **{k: v for k, v in changes.items() if v is not None}})
+
+
+def generate(pipe: DiffusionPipeline, prompts: Sequence[str], seeds: Sequence[int],
+             settings: GenerationSettings) -> list[Image.Image]:
+    """Samples one picture for each prompt, in one batch.
+
+    Noise is drawn on the CPU from each picture's own seed: it is the same in any batch and on any device.
+
+    Args:
+        pipe: any text-to-image pipeline of diffusers.
+        prompts: N prompts.
+        seeds: N seeds.
+
+    Raises:
+        ValueError: prompts and seeds are not of one number.
+    """
+    if len(prompts) != len(seeds):
+        raise ValueError(f"{len(prompts)} prompts and {len(seeds)} seeds: one seed belongs to each prompt.")
+    arguments = asdict(settings)
+    negative = arguments.pop("negative_prompt")
+    if negative is not None:
+        arguments["negative_prompt"] = [negative] * len(prompts)
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    dtypes = {p.dtype for part in (pipe.unet, pipe.vae) for p in part.parameters()}
+    mixed = torch.autocast(pipe.device.type, dtype=torch.bfloat16, enabled=len(dtypes) > 1)
+    with torch.no_grad(), mixed:
+        return pipe(prompt=list(prompts), generator=generators, **arguments).images

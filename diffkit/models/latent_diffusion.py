@@ -1,0 +1,311 @@
+"""The one trained model: a pipeline's parts, and the slots that say what is done to them."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from mmengine.model import BaseModel
+from PIL import Image
+from torch import Tensor, nn
+
+from diffkit.export.artifacts import Artifact
+from diffkit.models.cache import LatentCache, TextCache
+from diffkit.models.families.base import Conditioning
+from diffkit.models.generation import GenerationSettings, generate
+from diffkit.registry import DISTILLERS, FAMILIES, MODELS, OBJECTIVES, PRUNERS, QUANTIZERS, TUNERS
+from diffkit.utils.pretrained import resolve_pretrained
+
+
+@MODELS.register_module()
+class LatentDiffusion(BaseModel):
+    """Any text-conditioned latent diffusion model, and what is trained, cut, quantised and taught in it.
+
+    Args:
+        family: a config of FAMILIES: how the parts are loaded and run.
+        pretrained: a packaged name (``mini-sd``), a diffusers folder, a ``step<N>`` folder or a hub id; None takes
+            the random weights of ``family.scratch``.
+        tuners: configs of TUNERS by a name of the user's; at least one.
+        objective: a config of OBJECTIVES; denoising by default.
+        pruner: a config of PRUNERS.
+        quantizer: a config of QUANTIZERS.
+        distiller: a config of DISTILLERS.
+        prior_loss_weight: weight of the prior samples' mean loss, 0 or more.
+        gradient_checkpointing: recompute activations of trained components to save memory.
+        frozen_dtype: number format of weights that are not trained: ``float32``, ``bfloat16``, ``float16``, or
+            ``auto``: bfloat16 on CUDA and float32 on a CPU. The VAE stays in float32, where its outputs are finite.
+        cache_latents: keep the latents of pictures that have a key, while the VAE is frozen.
+        cache_text: keep the states of prompts, while the text encoders are frozen.
+        vae: another folder or hub id for the VAE.
+        generation: default settings of :meth:`generate`.
+        data_preprocessor: MMEngine's; moves batches to the device.
+    """
+
+    def __init__(self, family: dict, pretrained: str | None, tuners: dict[str, dict], objective: dict | None = None,
+                 pruner: dict | None = None, quantizer: dict | None = None, distiller: dict | None = None,
+                 prior_loss_weight: float = 1.0, gradient_checkpointing: bool = False, frozen_dtype: str = "auto",
+                 cache_latents: bool = True, cache_text: bool = True, vae: str | None = None,
+                 generation: dict | None = None, data_preprocessor: dict | None = None) -> None:
+        super().__init__(data_preprocessor)
+        if prior_loss_weight < 0:
+            raise ValueError(f"prior_loss_weight is {prior_loss_weight}; it must be 0 or more.")
+        if not tuners:
+            raise ValueError("tuners is empty: name at least one, or nothing is trained.")
+        self.family = FAMILIES.build(family)
+        self.pretrained = pretrained
+        self.source = None if pretrained is None else resolve_pretrained(pretrained)
+        self.prior_loss_weight = prior_loss_weight
+        self.settings = GenerationSettings(**(generation or {}))
+        self._take_parts(self.family.load(self.source, vae=vae))
+        self._fill_slots(tuners, objective, pruner, quantizer, distiller)
+        if gradient_checkpointing:
+            self._checkpoint_gradients()
+        self._cast_frozen(frozen_dtype)
+        self.latent_cache = LatentCache() if cache_latents and self._is_frozen("vae") else None
+        encoders = [name for name in self.components if name.startswith("text_encoder")]
+        self.text_cache = TextCache() if cache_text and all(map(self._is_frozen, encoders)) else None
+        self.train()
+
+    def _take_parts(self, parts: dict[str, Any]) -> None:
+        """Networks become submodules under their pipeline names; the rest is kept beside."""
+        self._other_parts = {name: part for name, part in parts.items() if not isinstance(part, nn.Module)}
+        for name in self.family.component_names:
+            self.add_module(name, parts[name])
+
+    def _fill_slots(self, tuners: dict[str, dict], objective: dict | None, pruner: dict | None,
+                    quantizer: dict | None, distiller: dict | None) -> None:
+        """Builds what fills the slots and lets it act. This is the one place that decides the order."""
+        self.objective = OBJECTIVES.build(objective or {"type": "Denoising"})
+        self.distiller = DISTILLERS.build(distiller) if distiller else None
+        self.quantizer = QUANTIZERS.build(quantizer) if quantizer else None
+        self.tuners = {name: TUNERS.build(config) for name, config in tuners.items()}
+        for component in self.components.values():
+            component.requires_grad_(False)
+        if self.distiller is not None:
+            self.distiller.take_teacher(self)  # before the student changes
+        if pruner:
+            PRUNERS.build(pruner).apply(self)
+        for tuner in self.tuners.values():
+            tuner.apply(self)
+        if self.quantizer is not None:
+            self.quantizer.apply(self)
+        if self.distiller is not None:
+            self.distiller.attach(self)
+
+    def _checkpoint_gradients(self) -> None:
+        for name, component in self.components.items():
+            if not self._is_frozen(name):
+                enable = getattr(component, "enable_gradient_checkpointing", None) or \
+                    component.gradient_checkpointing_enable
+                enable()  # type: ignore[operator]
+
+    def _cast_frozen(self, frozen_dtype: str) -> None:
+        allowed = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+        if frozen_dtype == "auto":
+            frozen_dtype = "bfloat16" if torch.cuda.is_available() else "float32"
+        if frozen_dtype not in allowed:
+            raise ValueError(f"frozen_dtype is {frozen_dtype!r}; allowed: auto, {', '.join(allowed)}.")
+        for name, component in self.components.items():
+            if name != "vae":
+                for parameter in component.parameters():
+                    if not parameter.requires_grad:
+                        parameter.data = parameter.data.to(allowed[frozen_dtype])
+
+    # --- parts
+
+    @property
+    def components(self) -> dict[str, nn.Module]:
+        """The networks by their pipeline names: ``unet``, ``vae``, ``text_encoder`` …"""
+        return {name: self.get_submodule(name) for name in self.family.component_names}
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """All that the family's pipeline takes, and the training's noise schedule."""
+        return {**self._other_parts, **self.components}
+
+    @property
+    def noise_scheduler(self) -> Any:
+        """The noise schedule of the training (``DDPMScheduler``)."""
+        return self._other_parts["noise_scheduler"]
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.get_submodule("unet").parameters()).device
+
+    def _is_frozen(self, name: str) -> bool:
+        return not any(parameter.requires_grad for parameter in self.get_submodule(name).parameters())
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters of the VAE that its latents depend on."""
+        for name, parameter in self.get_submodule("vae").named_parameters():
+            if name.startswith(("encoder.", "quant_conv.")):
+                yield parameter
+
+    # --- a step
+
+    def forward(self, mode: str = "loss", **batch: Any) -> Any:
+        """Called by MMEngine with a collated batch.
+
+        Args:
+            mode: ``loss`` gives the terms of the loss; ``predict`` samples one picture for each prompt and gives
+                dicts with ``image`` (uint8 [H, W, 3]) and all that the batch holds for it.
+            batch: see :func:`diffkit.datasets.collate_samples`.
+        """
+        if mode == "loss":
+            return self.objective.losses(self, batch)
+        if mode == "predict":
+            return self._predict_pictures(batch)
+        raise ValueError(f"LatentDiffusion: mode is {mode!r}; allowed: 'loss', 'predict'.")
+
+    def _predict_pictures(self, batch: dict[str, Any]) -> list[dict[str, Any]]:
+        import numpy as np
+
+        seeds = [int(seed) for seed in batch.get("seed", range(len(batch["prompt"])))]
+        with self.sampling():
+            images = self.generate(batch["prompt"], seeds=seeds)
+        fields = {name: values for name, values in batch.items() if len(values) == len(images)}
+        return [{**{name: values[i] for name, values in fields.items()}, "image": np.asarray(image)}
+                for i, image in enumerate(images)]
+
+    def encode_images(self, pixels: Tensor, keys: Sequence[str | None] | None = None) -> Tensor:
+        """Samples scaled latents [B, C, h, w] of pixels [B, 3, H, W] in [-1, 1].
+
+        Args:
+            keys: names of the pictures for the cache, one for each; None encodes them all.
+        """
+        vae: Any = self.get_submodule("vae")
+        with torch.no_grad() if self._is_frozen("vae") else nullcontext():
+            if self.latent_cache is None or keys is None:
+                posterior = vae.encode(pixels).latent_dist
+            else:
+                posterior = self.latent_cache.posterior(pixels, keys, lambda missing: vae.encode(missing).latent_dist)
+            return posterior.sample().float() * vae.config.scaling_factor
+
+    def encode_prompts(self, batch: dict[str, Any]) -> Conditioning:
+        """The conditioning of a batch: its prompts, and for SDXL the sizes of its pictures."""
+        if self.text_cache is None:
+            text = self.family.encode_text(self.parts, batch["prompt"])
+        else:
+            with torch.no_grad():
+                text = self.text_cache.encode(
+                    batch["prompt"], lambda missing: self.family.encode_text(self.parts, missing))
+        pixels = batch["pixel_values"]
+        height, width = pixels.shape[-2:]
+        count = len(pixels)
+        whole = pixels.new_tensor([[height, width]]).expand(count, 2)
+        return self.family.complete(text, batch.get("original_size", whole),
+                                    batch.get("crop_top_left", torch.zeros_like(whole)), (height, width))
+
+    def predict(self, noisy_latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        """The UNet's output, in float32."""
+        unet: Any = self.get_submodule("unet")
+        prediction = unet(noisy_latents.to(unet.dtype), timesteps, **conditioning.to(unet.dtype).unet_arguments())
+        return prediction.sample.float()
+
+    def recording(self) -> AbstractContextManager[None]:
+        """The distiller's recorder of student layers, or nothing."""
+        return nullcontext() if self.distiller is None else self.distiller.recording()
+
+    def train(self, mode: bool = True) -> "LatentDiffusion":
+        """Frozen components stay in evaluation mode."""
+        super().train(mode)
+        for name, component in self.components.items():
+            if self._is_frozen(name):
+                component.eval()
+        return self
+
+    # --- sampling
+
+    @contextmanager
+    def sampling(self) -> Iterator[None]:
+        """Evaluation mode without gradients inside ``with``; the training's mode comes back after it."""
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.train(training)
+
+    def pipeline(self) -> DiffusionPipeline:
+        """A live pipeline: it samples from this model's own modules, with DPM-Solver++."""
+        return self.family.pipeline(self.parts)
+
+    def generate(self, prompts: Sequence[str], *, seeds: Sequence[int], **settings: Any) -> list[Image.Image]:
+        """Samples one picture for each prompt, in one batch.
+
+        Args:
+            seeds: one for each picture, so that a picture does not depend on its batch.
+            settings: overrides of :class:`~diffkit.models.generation.GenerationSettings`.
+        """
+        return generate(self.pipeline(), prompts, seeds, self.settings.updated(**settings))
+
+    @contextmanager
+    def adapters_disabled(self) -> Iterator[None]:
+        """Shows the model as it was before training inside ``with``.
+
+        Raises:
+            NotImplementedError: a tuner trained the base weights themselves.
+        """
+        with ExitStack() as stack:
+            for tuner in self.tuners.values():
+                stack.enter_context(tuner.disabled(self))
+            yield
+
+    # --- checkpoints
+
+    def trainable_parameters(self) -> dict[str, nn.Parameter]:
+        """What the optimizer sees, by full name."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+    def _objective_buffers(self) -> dict[str, Tensor]:
+        return {f"objective.{name}": buffer for name, buffer in self.objective.named_buffers()}
+
+    def trainable_state(self) -> dict[str, Tensor]:
+        """All that training changes: a checkpoint holds this and not the frozen weights."""
+        state = {name: parameter.data for name, parameter in self.trainable_parameters().items()}
+        state.update(self._objective_buffers())
+        if self.quantizer is not None:
+            state.update(self.quantizer.state(self))
+        return state
+
+    def load_trainable_state(self, state: dict[str, Tensor]) -> None:
+        """The inverse of :meth:`trainable_state`.
+
+        Raises:
+            ValueError: a key is missing, unknown or of another shape; nothing has been changed then.
+        """
+        own = self.trainable_state()
+        faults = [f"missing: {name}" for name in own.keys() - state.keys()]
+        faults += [f"unknown: {name}" for name in state.keys() - own.keys()]
+        faults += [f"{name} is {list(state[name].shape)}, the model has {list(own[name].shape)}"
+                   for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
+        if faults:
+            raise ValueError(f"The checkpoint does not fit the model ({len(faults)} faults): "
+                             + "; ".join(sorted(faults)[:10]))
+        quantizer_state = self.quantizer.state(self).keys() if self.quantizer is not None else set()
+        with torch.no_grad():
+            for name in own.keys() - quantizer_state:
+                own[name].copy_(state[name])
+        if self.quantizer is not None:
+            self.quantizer.load_state(self, {name: state[name] for name in quantizer_state})
+
+    def frozen_digest(self) -> str:
+        """SHA-256 over names and values of the frozen weights, hexadecimal."""
+        digest = hashlib.sha256()
+        for component_name, component in self.components.items():
+            for name, parameter in sorted(component.named_parameters()):
+                if not parameter.requires_grad:
+                    digest.update(f"{component_name}.{name}".encode())
+                    digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def artifacts(self) -> list[Artifact]:
+        """What users find in a checkpoint beside the training's state."""
+        self.objective.before_export(self)
+        found = [tuner.artifact(self) for tuner in self.tuners.values()]
+        if self.quantizer is not None:
+            found.append(self.quantizer.artifact(self))
+        return list(dict.fromkeys(found))

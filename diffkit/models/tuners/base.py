@@ -1,0 +1,59 @@
+"""A tuner decides what is trained. All is frozen before the first one acts."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from diffkit.export.artifacts import Artifact
+from diffkit.utils.near import did_you_mean
+
+if TYPE_CHECKING:
+    from diffkit.models.latent_diffusion import LatentDiffusion
+
+
+class Tuner(ABC):
+    """Makes a part of one component trainable.
+
+    Args:
+        component: the name of a component: ``unet``, ``vae``, ``text_encoder`` or ``text_encoder_2``.
+    """
+
+    def __init__(self, component: str) -> None:
+        self.component = component
+
+    def module(self, model: "LatentDiffusion") -> nn.Module:
+        """The component that this tuner acts on.
+
+        Raises:
+            ValueError: the model has no component of that name.
+        """
+        components = model.components
+        if self.component not in components:
+            raise ValueError(f"{type(self).__name__}: component is {self.component!r}, which this family lacks; it has "
+                             f"{', '.join(components)}{did_you_mean(self.component, components)}")
+        return components[self.component]
+
+    @abstractmethod
+    def apply(self, model: "LatentDiffusion") -> None:
+        """Adds what is to be trained and sets ``requires_grad`` on it, and on nothing else."""
+
+    @abstractmethod
+    def artifact(self, model: "LatentDiffusion") -> Artifact:
+        """What a checkpoint shows to users of this tuner's work."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """One line for the table that is printed before training."""
+
+    @contextmanager
+    def disabled(self, model: "LatentDiffusion") -> Iterator[None]:
+        """Switches this tuner's work off inside ``with``, where it can be: the base model shows again.
+
+        Raises:
+            NotImplementedError: the base weights themselves were trained.
+        """
+        raise NotImplementedError(f"{type(self).__name__} changes the base weights: they cannot be switched off.")
+        yield

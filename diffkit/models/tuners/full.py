@@ -1,0 +1,46 @@
+"""Train the weights themselves, all or by name."""
+
+import re
+from typing import TYPE_CHECKING
+
+from diffkit.export.artifacts import Artifact, PipelineArtifact
+from diffkit.models.tuners.base import Tuner
+from diffkit.registry import TUNERS
+from diffkit.utils.near import did_you_mean
+
+if TYPE_CHECKING:
+    from diffkit.models.latent_diffusion import LatentDiffusion
+
+
+@TUNERS.register_module()
+class FullTuner(Tuner):
+    """Trains the parameters of ``component`` whose name matches ``pattern``.
+
+    Args:
+        component: ``unet``, ``vae``, ``text_encoder`` or ``text_encoder_2``.
+        pattern: a regular expression, searched for anywhere in the parameter's name inside the component;
+            ``attn2\\.to_[kv]\\.`` are the keys and values of cross-attention.
+    """
+
+    def __init__(self, component: str = "unet", pattern: str = ".*") -> None:
+        super().__init__(component)
+        try:
+            self.pattern = re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"FullTuner: pattern {pattern!r} is not a regular expression: {error}") from None
+
+    def apply(self, model: "LatentDiffusion") -> None:
+        parameters = dict(self.module(model).named_parameters())
+        chosen = [name for name in parameters if self.pattern.search(name)]
+        if not chosen:
+            raise ValueError(f"FullTuner: no parameter of {self.component!r} matches pattern {self.pattern.pattern!r}"
+                             f"{did_you_mean(self.pattern.pattern, parameters)}")
+        for name in chosen:
+            parameters[name].requires_grad_(True)
+
+    def artifact(self, model: "LatentDiffusion") -> Artifact:
+        return PipelineArtifact()
+
+    def describe(self) -> str:
+        which = "all weights" if self.pattern.pattern == ".*" else f"weights matching {self.pattern.pattern!r}"
+        return f"{which} of {self.component}"

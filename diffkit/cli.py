@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Sequence
 from types import ModuleType
 
+from diffkit.utils.quiet import quieten_libraries
 from diffkit.utils.user_errors import debugging, describe, is_user_error
 from diffkit.version import __version__
 
@@ -72,6 +73,8 @@ def _fill(parser: argparse.ArgumentParser, module: ModuleType) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if not (args.debug or debugging()):
+        quieten_libraries()
     try:
         return args.run(args) or 0
     except KeyboardInterrupt:

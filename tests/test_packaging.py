@@ -1,0 +1,190 @@
+"""What wheel, sdist and editable installs hold for mim."""
+
+import ast
+import os
+import subprocess
+import sys
+import tarfile
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILT = (
+    "setup.py",
+    "pyproject.toml",
+    "MANIFEST.in",
+    "LICENSE",
+    "model-index.yml",
+    "requirements",
+    "tools",
+    "configs",
+    "diffkit",
+)
+
+
+def setup_py(checkout: Path, *arguments: str) -> None:
+    """Runs setup.py of a checkout."""
+    command = [sys.executable, "setup.py", "-q", *arguments]
+    result = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    """A clean checkout: links to the folders, but no ``.mim`` and no earlier build."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in BUILT:
+        if (ROOT / name).is_file():
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+        elif name != "diffkit":
+            (folder / name).symlink_to(ROOT / name, target_is_directory=True)
+    (folder / "diffkit").mkdir()
+    for path in (ROOT / "diffkit").iterdir():
+        if path.name not in (".mim", "__pycache__"):
+            (folder / "diffkit" / path.name).symlink_to(path, target_is_directory=path.is_dir())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(checkout, tmp_path_factory) -> Path:
+    """The package as a wheel holds it."""
+    folder = tmp_path_factory.mktemp("built")
+    setup_py(checkout, "build_py", "--build-lib", str(folder))
+    return folder / "diffkit"
+
+
+def test_a_wheel_holds_tools_and_configs(built):
+    for name in ("tools", "configs"):
+        assert _names(built / ".mim" / name) == _names(ROOT / name)
+        assert not any(path.is_symlink() for path in (built / ".mim").rglob("*"))
+    assert (built / ".mim" / "model-index.yml").is_file()
+
+
+def test_a_wheel_holds_the_data_of_the_package(built):
+    assert (built / "py.typed").is_file()
+    wanted = {
+        path for end in ("safetensors", "json", "txt") for path in _names(ROOT / "diffkit/miniatures", end)
+    }
+    assert _names(built / "miniatures", "*") == wanted
+
+
+def test_a_wheel_holds_every_module(built):
+    assert _names(built, "py") - _names(built / ".mim", "py", built) == {
+        name for name in _names(ROOT / "diffkit", "py") if not name.startswith(".mim")
+    }
+
+
+def test_a_second_build_leaves_nothing_old(built, checkout):
+    (built / ".mim" / "tools" / "old.py").write_text("", encoding="utf-8")
+    setup_py(checkout, "build_py", "--build-lib", str(built.parent))
+    assert not (built / ".mim" / "tools" / "old.py").exists()
+
+
+def test_an_editable_install_links_to_the_checkout(checkout, monkeypatch):
+    sys_path = os.pathsep.join(path for path in sys.path if path)
+    code = """
+import setuptools, sys, runpy
+from setuptools.dist import Distribution
+sys.argv = ["setup.py", "-q", "editable_wheel", "--dist-dir", "dist"]
+runpy.run_path("setup.py", run_name="__main__")
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": sys_path},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    for name in ("tools", "configs", "model-index.yml"):
+        link = checkout / "diffkit" / ".mim" / name
+        assert link.is_symlink()
+        assert not os.path.isabs(os.readlink(link))
+        assert link.resolve() == (ROOT / name if name != "model-index.yml" else checkout / name).resolve()
+    import zipfile
+
+    (wheel,) = (checkout / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (top_level,) = (name for name in archive.namelist() if name.endswith("top_level.txt"))
+        lines = archive.read(top_level).decode().splitlines()
+    # mim joins site-packages with the first line
+    assert os.path.join("/somewhere/site-packages", lines[0]) == str(checkout / "diffkit")
+
+
+def test_an_sdist_holds_what_a_wheel_needs(checkout, tmp_path):
+    setup_py(checkout, "sdist", "--dist-dir", str(tmp_path))
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        names = {name.partition("/")[2] for name in tar.getnames()}
+    assert {"setup.py", "LICENSE", "model-index.yml", "requirements/runtime.txt", "diffkit/py.typed"} <= names
+    assert {f"tools/{name}" for name in _names(ROOT / "tools")} <= names
+    assert {f"configs/{name}" for name in _names(ROOT / "configs")} <= names
+    assert not any(".mim" in name for name in names)
+
+
+def test_mim_finds_each_config_by_its_file_name():
+    """mim searches the whole package for the last part of a path, and refuses when there are two."""
+    shipped = [path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts]
+    others = [
+        path.name
+        for folder in ("diffkit", "tools", "configs")
+        for path in (ROOT / folder).rglob("*.py")
+        if ".mim" not in path.parts
+    ]
+    assert not [path.name for path in shipped if others.count(path.name) > 1]
+
+
+def test_the_pinned_versions_are_within_the_ranges():
+    pins = {
+        pin.name.lower().replace("_", "-"): str(pin.specifier)[2:]
+        for pin in map(Requirement, _lines("constraints"))
+    }
+    for name in ("runtime", "tests"):
+        for requirement in map(Requirement, _lines(name)):
+            pinned = pins[requirement.name.lower()]
+            assert requirement.specifier.contains(pinned), f"{requirement} and {pinned}"
+
+
+def test_every_module_that_is_imported_is_required():
+    required = {Requirement(line).name.lower().replace("-", "_") for line in _lines("runtime")}
+    known = {"PIL": "pillow"}
+    for path in (ROOT / "diffkit").rglob("*.py"):
+        for node in ast.parse(
+            path.read_text(encoding="utf-8")
+        ).body:  # the top level: inside functions it is optional
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            for module in modules:
+                name = module.split(".")[0]
+                if name in sys.stdlib_module_names or name == "diffkit":
+                    continue
+                assert known.get(name, name).lower() in required, f"{path}, line {node.lineno}: {module}"
+
+
+def test_the_weights_fit_the_limit():
+    """What ships with the package is at most 10 MB."""
+    assert (
+        sum(path.stat().st_size for path in (ROOT / "diffkit/miniatures").rglob("*") if path.is_file())
+        <= 10e6
+    )
+
+
+def test_pyproject_reads():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["tool"]["ruff"]["line-length"] == 110
+
+
+def _lines(name: str) -> list[str]:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    return [line for line in (line.split("#")[0].strip() for line in text.splitlines()) if line]
+
+
+def _names(folder: Path, end: str = "py", start: Path | None = None) -> set[str]:
+    return {
+        str(path.relative_to(start or folder))
+        for path in folder.rglob(f"*.{end}")
+        if path.is_file() and "__pycache__" not in path.parts
+    }

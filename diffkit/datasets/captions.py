@@ -16,7 +16,7 @@ MAX_CAPTION_BYTES = 1_000_000
 
 def read_captions(
     root: Path, names: Sequence[str], source: str = "auto", column: str = "text"
-) -> dict[str, list[str]]:
+) -> tuple[dict[str, list[str]], list[str]]:
     """Reads the captions of images in a folder.
 
     Args:
@@ -28,7 +28,8 @@ def read_captions(
         column: the metadata's column that holds the caption. In jsonl it may be a list of captions.
 
     Returns:
-        By image, the captions to choose from. Images without a caption, or with a blank one, are left out.
+        By image, the captions to choose from (an image without one, or with a blank one, is left out); notes
+        on what a user should know.
 
     Raises:
         ValueError: if a file cannot be understood (named, with the line), or if ``source`` names one kind and
@@ -37,8 +38,12 @@ def read_captions(
     if source not in SOURCES:
         raise ValueError(f"captions must be one of {', '.join(SOURCES)}, got {source!r}")
     captions: dict[str, list[str]] = {}
+    notes = []
     if source in ("auto", "metadata"):
         rows = read_metadata(root, column)
+        if unused := sorted(rows.keys() - set(names)):
+            shown = ", ".join(unused[:3]) + (", …" if len(unused) > 3 else "")
+            notes.append(f"{len(unused)} rows of the metadata name no image of the folder: {shown}")
         captions.update({name: rows[name] for name in names if name in rows})
         if source == "metadata":
             _require(names, captions, f"a caption in metadata.jsonl or metadata.csv of {printable(root)}")
@@ -47,7 +52,7 @@ def read_captions(
         captions.update(beside)
         if source == "txt":
             _require(names, beside, "a caption in a .txt file beside it")
-    return captions
+    return captions, notes
 
 
 def read_metadata(root: Path, column: str = "text") -> dict[str, list[str]]:

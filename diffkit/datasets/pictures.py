@@ -139,16 +139,15 @@ def open_pictures(
     if num_images is not None and num_images > len(listing.images):
         raise ValueError(f"num_images is {num_images}, but {argument} holds {listing.describe()}")
     names = listing.images[:num_images]
-    texts = read_captions(listing.root, names, captions, caption_column)
+    texts, notes = read_captions(listing.root, listing.images, captions, caption_column)
     prefix = transforms.split()[0]
     read = _Reader(prefix, keep_in_memory)
     good, bad = read_all(listing.root, names, read, bad_images=bad_images, argument=argument)
     entries = [Entry(name, digest, texts.get(name, []), picture) for name, (digest, picture) in good.items()]
-    notes = [
-        note
-        for note in (folder_hint(listing, argument), bad_report(bad, len(names)) if bad else None)
-        if note
-    ]
+    if hint := folder_hint(listing, argument):
+        notes.append(hint)
+    if bad:
+        notes.append(bad_report(bad, len(names)))
     return PictureSet(entries, transforms, listing.describe(), notes, _Loader(listing.root, prefix))
 
 

@@ -19,8 +19,16 @@ def test_a_text_file_wins_over_the_metadata(tmp_path):
     write_jsonl(
         tmp_path, {"file_name": "a.png", "text": "from metadata"}, {"file_name": "b.png", "text": "b"}
     )
-    assert read_captions(tmp_path, NAMES) == {"a.png": ["from text"], "b.png": ["b"], "c.d.png": ["dots"]}
-    assert read_captions(tmp_path, NAMES, "none") == {}
+    captions, notes = read_captions(tmp_path, NAMES)
+    assert captions == {"a.png": ["from text"], "b.png": ["b"], "c.d.png": ["dots"]} and not notes
+    assert read_captions(tmp_path, NAMES, "none") == ({}, [])
+
+
+def test_rows_that_name_no_image_are_told(tmp_path):
+    write_jsonl(tmp_path, *({"file_name": f"images/{name}", "text": "x"} for name in "abcd"))
+    captions, notes = read_captions(tmp_path, NAMES)
+    assert captions == {}
+    assert notes == ["4 rows of the metadata name no image of the folder: images/a, images/b, images/c, …"]
 
 
 def test_csv_and_jsonl_with_lists_and_quotes(tmp_path):

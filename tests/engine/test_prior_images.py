@@ -1,6 +1,12 @@
 """Before the first step the model paints the prior pictures that are missing, and only those."""
 
 import logging
+import os
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,8 +26,16 @@ class Painter:
 
     def __init__(self):
         self.batches = []
+        self.samples = False
+
+    @contextmanager
+    def sampling(self):
+        self.samples = True
+        yield
+        self.samples = False
 
     def generate(self, prompts, *, seeds, **options):
+        assert self.samples
         torch.rand(3)
         self.batches.append((prompts, options))
         return [
@@ -103,3 +117,54 @@ def test_datasets_without_prior_and_inside_others(tmp_path, dataset):
     PriorImagesHook().before_train(runner_for(alone, tmp_path))
     with pytest.raises(ValueError, match=r"batch_size must be at least 1, got 0"):
         PriorImagesHook(batch_size=0)
+
+
+TWO_PROCESSES = """
+import sys
+from pathlib import Path
+import torch.distributed
+from diffkit.datasets import ConceptDataset
+from diffkit.engine.hooks.prior_images import PriorImagesHook
+from tests.engine.test_prior_images import runner_for
+torch.distributed.init_process_group("gloo")
+data = ConceptDataset("shapes:striped_heart", "sks", class_prompt=["a heart", "hearts"], num_class_images=5,
+                      resolution=16)
+runner = runner_for(data, Path(sys.argv[1]))
+PriorImagesHook(batch_size=2).before_train(runner)
+print(sum(len(prompts) for prompts, _ in runner.bare_model.batches), data[0][1]["key"])
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_two_processes_paint_what_one_paints(tmp_path, dataset):
+    environment = {
+        **os.environ,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+        "WORLD_SIZE": "2",
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", TWO_PROCESSES, str(tmp_path / "two")],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(2)
+    ]
+    outputs = [process.communicate(timeout=120)[0].split() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sorted(painted for painted, _ in outputs) == ["2", "3"] and outputs[0][1] == outputs[1][1]
+    alone = ConceptDataset(
+        "shapes:striped_heart", "sks", class_prompt=["a heart", "hearts"], num_class_images=5, resolution=16
+    )
+    PriorImagesHook().before_train(runner_for(alone, tmp_path / "one"))
+    assert pictures(tmp_path / "one" / "class_images") == pictures(tmp_path / "two" / "class_images")
+    assert alone[0][1]["key"] == outputs[0][1]

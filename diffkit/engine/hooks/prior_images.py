@@ -87,7 +87,7 @@ class PriorImagesHook(Hook):
         )
         if rank == 0:
             write_recipe(root, recipe)
-        with preserved_randomness():
+        with preserved_randomness(), model.sampling():
             generate_prior(model, share(jobs, rank, world_size), root, self.batch_size, self.options)
         barrier()
 
@@ -95,7 +95,10 @@ class PriorImagesHook(Hook):
 def generate_prior(
     model: Any, jobs: Sequence[PriorJob], root: Path, batch_size: int, options: dict[str, Any]
 ) -> None:
-    """Paints pictures with ``model.generate`` and puts each into the folder as soon as its batch is done."""
+    """Paints pictures with ``model.generate``; each is in the folder as soon as its batch is done.
+
+    Call it inside ``model.sampling()``.
+    """
     for start in range(0, len(jobs), batch_size):
         batch = jobs[start : start + batch_size]
         images = model.generate([job.prompt for job in batch], seeds=[job.seed for job in batch], **options)

@@ -117,10 +117,10 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{MANIFEST} is missing: the checkpoint was not finished, or is none")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        body = {key: value for key, value in manifest.items() if key != "sha256"}
-        intact = manifest["sha256"] == _digest_of(body)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        text = path.read_text(encoding="utf-8")
+        manifest = json.loads(text)
+        intact = text == _manifest_text({key: value for key, value in manifest.items() if key != "sha256"})
+    except (ValueError, AttributeError) as error:
         raise ValueError(f"{MANIFEST} is damaged: {error}") from None
     if not intact:
         raise ValueError(f"{MANIFEST} is damaged: its own SHA-256 differs")
@@ -258,7 +258,7 @@ def _write_manifest(folder: Path, meta: dict[str, Any]) -> None:
         files[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": _sha256(path)}
     body = {"format": _FORMAT, "meta": meta, "files": dict(sorted(files.items()))}
     path = folder / MANIFEST
-    path.write_text(json.dumps(body | {"sha256": _digest_of(body)}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(_manifest_text(body), encoding="utf-8")
     _sync(path)
     for below in sorted(item for item in folder.rglob("*") if item.is_dir()):
         _sync(below)
@@ -275,8 +275,9 @@ def _put_in_place(aside: Path, folder: Path) -> None:
     _remove(replaced)
 
 
-def _digest_of(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+def _manifest_text(body: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(body).encode()).hexdigest()
+    return json.dumps(body | {"sha256": digest}, indent=1) + "\n"
 
 
 def _sha256(path: Path) -> str:

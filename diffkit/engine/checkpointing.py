@@ -117,7 +117,8 @@ def _write_exports(runner: Any, folder: Path) -> None:
 
     model = runner.bare_model
     with runner.averaged_weights():
-        write_artifacts(model.artifacts(), folder, model.pipeline)
+        prompts = [prompt for hook in runner.hooks for prompt in getattr(hook, "prompts", ())]
+        write_artifacts(model.artifacts(), folder, model.pipeline, step=runner.iter, prompts=prompts)
 
 
 def _write_state(runner: Any, folder: Path, gradients: list[list[Any]]) -> None:

@@ -94,9 +94,10 @@ class StepLoop(BaseLoop):
         return self.runner.model
 
     def _run_step(self, batches: Iterator[Any]) -> None:
-        self._seed()
-        self.runner.model.train()
+        self._seed("data")
         batch = next(batches)
+        self._seed("step")  # once more: a loader draws from the generators when it starts
+        self.runner.model.train()
         self.runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=batch)
         outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
         self.interrupt.agree()
@@ -107,8 +108,8 @@ class StepLoop(BaseLoop):
             with self.runner.averaged_weights():
                 self.runner.val_loop.run()
 
-    def _seed(self) -> None:
-        seed_everything(derive_seed(self.runner.seed, "step", self._iter, self.runner.rank))
+    def _seed(self, stream: str) -> None:
+        seed_everything(derive_seed(self.runner.seed, stream, self._iter, self.runner.rank))
 
     def _validation_due(self) -> bool:
         if self.runner.val_loop is None or self._iter < self.val_begin or self.interrupt.signal is not None:

@@ -36,6 +36,8 @@ class TrainableConstructor:
         """Returns the wrapper for ``model`` (which may be wrapped for several processes)."""
         parameters = trainable_parameters(model)
         self.optimizer_cfg["params"] = self._groups(parameters)
+        if isinstance(self.optimizer_cfg.get("type"), str):
+            check_optimizer_name(self.optimizer_cfg["type"])
         optimizer = OPTIMIZERS.build(self.optimizer_cfg)
         self.wrapper_cfg.setdefault("type", OptimWrapper)
         return OPTIM_WRAPPERS.build(self.wrapper_cfg | {"optimizer": optimizer})

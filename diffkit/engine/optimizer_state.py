@@ -50,8 +50,8 @@ def load_optimizer_state(wrapper: OptimWrapper, saved: dict[str, Any], names: Na
     check_keys("the optimizer's parameters", list(chain(*own)), list(chain(*given)))
     if own != given:
         raise ResumeError(
-            f"optim_wrapper.paramwise_cfg makes groups of {list(map(len, own))} parameters, the checkpoint has "
-            f"groups of {list(map(len, given))}"
+            f"optim_wrapper.paramwise_cfg makes groups of {list(map(len, own))} parameters, the checkpoint "
+            f"has groups of {list(map(len, given))}"
         )
     order = {name: number for number, name in enumerate(chain(*own))}
     groups = [

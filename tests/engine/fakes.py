@@ -3,13 +3,15 @@
 from contextlib import contextmanager
 
 import torch
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from PIL import Image
 from torch import nn
 from torch.utils.data import Dataset
 
 from diffkit.datasets.draw import as_draw
-from diffkit.registry import DATASETS, MODELS
+from diffkit.registry import DATASETS, HOOKS, MODELS
 
 
 class FakeTuner:
@@ -38,7 +40,7 @@ class FakeModel(BaseModel):
         predicted = self.net(self.frozen(x) + 0.1 * noise + self.text_encoder(x))
         loss = (predicted - x).square().mean()
         self.seen += [int(i) for i in index]
-        if self.calls in self.fail_at:
+        if self.fail_at and MessageHub.get_current_instance().get_info("iter") in self.fail_at:
             loss = loss * float("nan")
         self.calls += 1
         return {"loss_fit": loss}
@@ -126,3 +128,14 @@ def make_config(work_dir, max_iters=6, **changes):
         "default_hooks": {"checkpoint": {"interval": 3}, "logger": {"interval": 1}},
         **changes,
     }
+
+
+@HOOKS.register_module(force=True)
+class StopAfter(Hook):
+    """Ends a training early, as a time limit would; it runs before the checkpoint is written."""
+
+    def __init__(self, iterations):
+        self.iterations = iterations
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        runner.train_loop.stop_training = runner.iter + 1 == self.iterations

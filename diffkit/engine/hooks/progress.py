@@ -84,8 +84,8 @@ class ProgressHook(Hook):
         return f"{1 / max(per_iteration, 1e-9):.2f} it/s, {left} left"
 
 
-def _write_above_bar(handler: logging.Handler, record: logging.LogRecord) -> None:
-    tqdm.write(handler.format(record), file=sys.stderr)
+def _write_above_bar(handler: logging.StreamHandler, record: logging.LogRecord) -> None:
+    tqdm.write(handler.format(record), file=handler.stream)
 
 
 def memory_in_use() -> int:

@@ -72,7 +72,7 @@ def _load_adapter(module: Any, folder: Path, name: str, target: str) -> None:
         raise ValueError(f"{folder} has a config of an adapter but no {WEIGHTS_FILE}.")
     state = {_own_name(key, module): value for key, value in load_file(folder / WEIGHTS_FILE).items()}
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several adapters are what we want
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several adapters are wanted
         module.add_adapter(PeftConfig.from_pretrained(str(folder)), name)
     expected = get_peft_model_state_dict(module, adapter_name=name, save_embedding_layers=False)
     wrong = sorted(expected.keys() ^ state.keys())

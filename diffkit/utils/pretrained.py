@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from diffkit.utils.near import nearest
-from diffkit.utils.step_folder import read_step_folder
+from diffkit.utils.step_folder import StepFolder, read_step_folder
 
 #: Names of the pipelines that may come with this package, and their folders in ``diffkit/miniatures``.
 PACKAGED = {"mini-sd": "mini_sd", "mini-sdxl": "mini_sdxl"}
@@ -38,8 +38,8 @@ def resolve_pretrained(name: str | Path) -> str | Path:
         return path
     if path.is_file():
         raise ValueError(
-            f"pretrained {str(name)!r} is a file; a diffusers folder is needed. A checkpoint in one file becomes "
-            "one with StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER).")
+            f"pretrained {str(name)!r} is a file; a diffusers folder is needed. A checkpoint in one file "
+            "becomes one with StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER).")
     if isinstance(name, Path) or _looks_like_path(name):
         raise ValueError(f"pretrained {str(name)!r} looks like a folder, but there is none.{_beside(path)}")
     if _HUB_ID.fullmatch(name):
@@ -47,8 +47,8 @@ def resolve_pretrained(name: str | Path) -> str | Path:
     near = nearest(name, PACKAGED)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
-        f"pretrained {name!r} is neither a packaged name ({', '.join(PACKAGED)}), nor a folder here, nor a hub id "
-        f"(owner/name).{hint}")
+        f"pretrained {name!r} is neither a packaged name ({', '.join(PACKAGED)}), nor a folder here, nor a "
+        f"hub id (owner/name).{hint}")
 
 
 def _packaged(name: str) -> Path:
@@ -113,3 +113,29 @@ def check_tokenizer(tokenizer: Any, where: str) -> None:
     if len(tokenizer) < 256 or tokenizer.model_max_length > 10_000:
         raise ValueError(f"the tokenizer in {where} has {len(tokenizer)} tokens and a maximum length of "
                          f"{tokenizer.model_max_length}: its files are missing or damaged.")
+
+
+def unroll_pretrained(name: str | Path) -> tuple[str | Path, list[StepFolder]]:
+    """Finds the whole pipeline beneath ``name``, and the adapters on it.
+
+    A step folder with adapters alone names what it was trained on, which may be a step folder again.
+
+    Returns:
+        A diffusers folder or a hub id, and the step folders in the order in which they are put onto it.
+
+    Raises:
+        ValueError: as :func:`resolve_pretrained`; or a step folder does not say what it was trained on.
+    """
+    steps: list[StepFolder] = []
+    while True:
+        source = resolve_pretrained(name)
+        step = read_step_folder(source) if isinstance(source, Path) else None
+        if step is None or step.is_pipeline:
+            return source, steps
+        if step.path in [other.path for other in steps]:
+            raise ValueError(f"{step.path} is its own base: its diffkit.json is damaged.")
+        if step.base is None:
+            raise ValueError(
+                f"{step.path} holds adapters and does not say what they were trained on: name the base too.")
+        steps.insert(0, step)
+        name = step.base

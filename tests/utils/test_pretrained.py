@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from diffkit.utils import pretrained
-from diffkit.utils.pretrained import check_tokenizer, resolve_pretrained
+from diffkit.utils.pretrained import check_tokenizer, resolve_pretrained, unroll_pretrained
 from diffkit.utils.step_folder import read_step_folder
 
 
@@ -90,7 +90,8 @@ def test_step_folder_of_adapters(tmp_path):
     step = read_step_folder(tmp_path)
     assert list(step.adapters) == ["unet", "text_encoder"] and not step.is_pipeline
     assert step.base == "segmind/small-sd" and step.lora_file.name == "pytorch_lora_weights.safetensors"
-    assert step.describe().endswith("an adapter of unet, an adapter of text_encoder; trained on 'segmind/small-sd'")
+    assert step.describe().endswith(
+        "an adapter of unet, an adapter of text_encoder; trained on 'segmind/small-sd'")
     touch(tmp_path / "diffkit.json", json.dumps({"base": "mini-sd"}))
     assert read_step_folder(tmp_path).base == "mini-sd"
 
@@ -124,3 +125,25 @@ def _tokenizer(size, length):
             return size
 
     return Tokenizer(model_max_length=length)
+
+
+def test_unroll_to_the_whole_pipeline(here):
+    touch(here / "pipe/model_index.json")
+    touch(here / "a/step1/unet/adapter_config.json", '{"base_model_name_or_path": "pipe"}')
+    touch(here / "b/step2/unet/adapter_config.json", '{"base_model_name_or_path": "a/step1"}')
+    source, steps = unroll_pretrained("b/step2")
+    assert str(source) == "pipe" and [str(step.path) for step in steps] == ["a/step1", "b/step2"]
+    assert unroll_pretrained("pipe") == (pretrained.Path("pipe"), [])
+    assert unroll_pretrained("owner/name") == ("owner/name", [])
+
+
+def test_unroll_ends(here):
+    touch(here / "a/step1/unet/adapter_config.json", '{"base_model_name_or_path": "a/step1"}')
+    with pytest.raises(ValueError, match="its own base"):
+        unroll_pretrained("a/step1")
+    touch(here / "a/step1/unet/adapter_config.json", '{"base_model_name_or_path": "gone/step1"}')
+    with pytest.raises(ValueError, match="looks like a folder, but there is none"):
+        unroll_pretrained("a/step1")
+    touch(here / "a/step1/unet/adapter_config.json")
+    with pytest.raises(ValueError, match="does not say what they were trained on"):
+        unroll_pretrained("a/step1")

@@ -1,0 +1,141 @@
+"""Pictures from prompts, saved with what they were made of."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffkit.apis.load_pipeline import load_pipeline
+from diffkit.utils.images import picture_grid, save_png
+
+if TYPE_CHECKING:
+    import torch
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def text_to_image(
+    pretrained: str | Path | None,
+    steps: Sequence[str | Path],
+    prompts: Sequence[str],
+    *,
+    images_num: int = 1,
+    seed: int = 0,
+    num_inference_steps: int = 25,
+    guidance_scale: float = 7.5,
+    negative_prompt: str | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    batch_size: int = 4,
+    device: "str | torch.device | None" = None,
+    dtype: "str | torch.dtype | None" = None,
+    vae: str | Path | None = None,
+    out: str | Path = "outputs",
+) -> list[Path]:
+    """Makes ``images_num`` pictures of each prompt.
+
+    Picture ``i`` of every prompt has the seed ``seed + i``; it does not depend on the batch, and its noise
+    not on the device.
+
+    Args:
+        pretrained: a packaged name, a diffusers folder, a step folder or a hub id; None takes what ``steps``
+            were trained on.
+        steps: step folders whose adapters act on it.
+        prompts: one or more.
+        images_num: pictures of each prompt, 1 or more.
+        seed: 0 or more.
+        num_inference_steps: 1 or more.
+        guidance_scale: classifier-free guidance; 1 is none.
+        negative_prompt: what to steer away from.
+        height: pixels; None takes the model's own size.
+        width: pixels; None takes the model's own size.
+        batch_size: pictures made at once.
+        device: None takes CUDA where there is one.
+        dtype: None or "auto" is float16 on CUDA and float32 elsewhere.
+        vae: another VAE; a folder or hub id.
+        out: a folder for the pictures and ``grid.png``; or the file of the one picture, or of the grid where
+            there are more, which lie beside it then.
+
+    Returns:
+        The files of the pictures, by prompt and seed; the grid comes last where there are several.
+
+    Raises:
+        ValueError: an argument is not valid; see also :func:`load_pipeline`.
+    """
+    _check(prompts, images_num, seed, batch_size)
+    from diffkit.models.generation import GenerationSettings, generate
+
+    settings = GenerationSettings(num_inference_steps, guidance_scale, negative_prompt, height, width)
+    pipe = load_pipeline(pretrained, steps, device=device, dtype=dtype, vae=vae)
+    wanted = [(prompt, seed + i) for prompt in prompts for i in range(images_num)]
+    images = []
+    for start in range(0, len(wanted), batch_size):
+        some, seeds = zip(*wanted[start:start + batch_size], strict=True)
+        images += generate(pipe, some, seeds, settings)
+    about = {
+        "pretrained": str(pretrained or pipe.config._name_or_path),
+        "steps": [str(step) for step in steps],
+        "negative_prompt": negative_prompt,
+        "num_inference_steps": num_inference_steps,
+        "guidance_scale": guidance_scale,
+        "dtype": str(pipe.dtype).removeprefix("torch."),
+    }
+    return _save(images, wanted, about, Path(out), images_num)
+
+
+def demo_lora(
+    prompt: str,
+    checkpoint: str | Path,
+    sdmodel: str | Path | None = None,
+    *,
+    vaemodel: str | Path | None = None,
+    out: str | Path = "demo.png",
+    **settings: Any,
+) -> Path:
+    """Makes one picture with a step folder, such as a LoRA.
+
+    Args:
+        prompt: what to show.
+        checkpoint: the step folder.
+        sdmodel: the model that it was trained on; None takes what the step folder says.
+        vaemodel: another VAE; a folder or hub id.
+        out: the picture's file.
+        settings: of :func:`text_to_image`.
+
+    Returns:
+        The file. With several ``images_num`` it is their grid.
+    """
+    return text_to_image(sdmodel, [checkpoint], [prompt], vae=vaemodel, out=out, **settings)[-1]
+
+
+def _check(prompts: Sequence[str], images_num: int, seed: int, batch_size: int) -> None:
+    if isinstance(prompts, str):
+        raise TypeError("prompts must be a list of prompts, not one string.")
+    if not prompts:
+        raise ValueError("prompts is empty: give one or more.")
+    limits = {"images_num": (images_num, 1), "seed": (seed, 0), "batch_size": (batch_size, 1)}
+    for name, (value, least) in limits.items():
+        if value < least:
+            raise ValueError(f"{name} must be {least} or more, not {value!r}")
+
+
+def _save(images: Sequence[Any], wanted: Sequence[tuple[str, int]], about: dict[str, Any], out: Path,
+          columns: int) -> list[Path]:
+    """Saves the pictures, and a grid where there are several."""
+    is_file = out.suffix.lower() in IMAGE_SUFFIXES
+    files = []
+    for number, (image, (prompt, seed)) in enumerate(zip(images, wanted, strict=True)):
+        if is_file:
+            path = out if len(images) == 1 else out.with_stem(f"{out.stem}_{number:03d}")
+        else:
+            path = out / f"{number:03d}_{_slug(prompt)}_seed{seed}.png"
+        files.append(save_png(image, path, {"prompt": prompt, "seed": seed, **about}))
+    if len(images) > 1:
+        captions = [f"{prompt} (seed {seed})" for prompt, seed in wanted]
+        grid = picture_grid(images, captions, columns if columns > 1 else None)
+        files.append(save_png(grid, out if is_file else out / "grid.png", about))
+    return files
+
+
+def _slug(prompt: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:40].strip("-") or "empty"

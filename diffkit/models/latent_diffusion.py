@@ -149,25 +149,16 @@ class LatentDiffusion(BaseModel):
         """Called by MMEngine with a collated batch.
 
         Args:
-            mode: ``loss`` gives the terms of the loss; ``predict`` samples one picture for each prompt and gives
-                dicts with ``image`` (uint8 [H, W, 3]) and all that the batch holds for it.
+            mode: ``loss`` gives the terms of the loss; ``predict`` gives dicts with ``image`` (uint8 [H, W, 3]) and
+                all that the batch holds for it: by default one picture sampled for each prompt (see
+                :meth:`Objective.predict`).
             batch: see :func:`diffkit.datasets.collate_samples`.
         """
         if mode == "loss":
             return self.objective.losses(self, batch)
         if mode == "predict":
-            return self._predict_pictures(batch)
+            return self.objective.predict(self, batch)
         raise ValueError(f"LatentDiffusion: mode is {mode!r}; allowed: 'loss', 'predict'.")
-
-    def _predict_pictures(self, batch: dict[str, Any]) -> list[dict[str, Any]]:
-        import numpy as np
-
-        seeds = [int(seed) for seed in batch.get("seed", range(len(batch["prompt"])))]
-        with self.sampling():
-            images = self.generate(batch["prompt"], seeds=seeds)
-        fields = {name: values for name, values in batch.items() if len(values) == len(images)}
-        return [{**{name: values[i] for name, values in fields.items()}, "image": np.asarray(image)}
-                for i, image in enumerate(images)]
 
     def encode_images(self, pixels: Tensor, keys: Sequence[str | None] | None = None) -> Tensor:
         """Samples scaled latents [B, C, h, w] of pixels [B, 3, H, W] in [-1, 1].

@@ -10,7 +10,11 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
+from diffkit.export.merge import merge_adapters
+from diffkit.export.reload import apply_adapters
 from diffkit.models.families.scratch import build_parts
+from diffkit.utils.pretrained import resolve_pretrained
+from diffkit.utils.step_folder import StepFolder, read_step_folder
 
 Parts = dict[str, Any]
 
@@ -83,7 +87,7 @@ class Family(ABC):
         """Loads every part in float32, or builds them from ``scratch`` where ``source`` is None.
 
         Args:
-            source: a diffusers folder or a hub id.
+            source: a diffusers folder, a hub id, or a step folder (its adapters are merged into their base).
             vae: another folder or hub id for the VAE (a diffusers folder with a ``vae`` subfolder, or a VAE alone).
         """
         if source is None:
@@ -91,6 +95,9 @@ class Family(ABC):
                 raise ValueError("model.pretrained is None: give a folder, a hub id or a packaged name such as "
                                  "'mini-sd', or family.scratch to begin with random weights.")
             return build_parts(self.scratch, self.text_parts)
+        step = read_step_folder(source) if isinstance(source, Path) else None
+        if step is not None and not step.is_pipeline:
+            return self._load_adapted(step, vae)
         weights = {"dtype": torch.float32, "use_safetensors": None if self.allow_pickle else True}
         parts: Parts = {"unet": UNet2DConditionModel.from_pretrained(
             source, subfolder="unet", torch_dtype=torch.float32, use_safetensors=weights["use_safetensors"])}
@@ -102,6 +109,18 @@ class Family(ABC):
         noise = DDPMScheduler.from_pretrained(source, subfolder="scheduler")
         parts["noise_scheduler"] = noise
         parts["scheduler"] = sampling_scheduler(noise)
+        return parts
+
+    def _load_adapted(self, step: StepFolder, vae: str | Path | None) -> Parts:
+        """The base of a step folder, with the folder's adapters merged into its weights."""
+        if step.base is None or not step.adapters:
+            raise ValueError(f"pretrained {str(step.path)!r} holds adapters, but not which model they belong to: "
+                             "load them onto that model and save a whole pipeline first.")
+        parts = self.load(resolve_pretrained(step.base), vae=vae)
+        components = {name: parts[name] for name in self.component_names}
+        apply_adapters(components, step, step.base)
+        for component in components.values():
+            merge_adapters(component)
         return parts
 
     def _load_vae(self, source: str | Path) -> AutoencoderKL:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -21,5 +22,21 @@ class Objective(nn.Module, ABC):
             batch: what :func:`diffkit.datasets.collate_samples` makes.
         """
 
+    def predict(self, model: "LatentDiffusion", batch: dict[str, Any]) -> list[dict[str, Any]]:
+        """What metrics judge: dicts with ``image`` (uint8 [H, W, 3]) and what the batch holds for it.
+
+        By default one picture is sampled for each ``prompt`` of the batch, from its ``seed`` if there is one.
+        """
+        seeds = [int(seed) for seed in batch.get("seed", range(len(batch["prompt"])))]
+        with model.sampling():
+            images = model.generate(batch["prompt"], seeds=seeds)
+        return [{**row, "image": np.asarray(image)} for row, image in zip(rows(batch), images, strict=True)]
+
     def before_export(self, model: "LatentDiffusion") -> None:
         """Writes into the components' configs what this objective learned about them: nothing, by default."""
+
+
+def rows(batch: dict[str, Any]) -> list[dict[str, Any]]:
+    """Splits a batch into one dict for each sample."""
+    count = len(next(iter(batch.values())))
+    return [{name: values[i] for name, values in batch.items()} for i in range(count)]

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffkit.models.objectives.base import Objective
+from diffkit.models.objectives.base import Objective, rows
+from diffkit.models.reconstruct import reconstruct, to_pictures
 from diffkit.registry import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -47,6 +48,15 @@ class Reconstruction(Objective):
                 "loss_kl": self.kl * divergence,
                 # pixels span 2, so the peak signal-to-noise ratio is 10 log10(4 / mse)
                 "psnr": 10 * torch.log10(4 / squared.detach().clamp_min(1e-10))}
+
+    def predict(self, model: "LatentDiffusion", batch: dict[str, Any]) -> list[dict[str, Any]]:
+        """The picture after the VAE as ``image``, and the one before it as ``original``, both uint8 [H, W, 3]."""
+        pixels = batch["pixel_values"]
+        with model.sampling():
+            images = reconstruct(model.components["vae"], pixels)
+        kept = [{name: value for name, value in row.items() if name != "pixel_values"} for row in rows(batch)]
+        return [{**row, "image": image, "original": original}
+                for row, image, original in zip(kept, images, to_pictures(pixels), strict=True)]
 
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
         latest = (mean.var() + variance.mean())

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 def edit_distance(left: str, right: str) -> int:
     """Returns how many typing slips turn ``left`` into ``right``.
 
-    A slip is one letter added, dropped, replaced, or swapped with its neighbour (optimal string alignment distance).
+    A slip is one letter added, dropped, replaced, or swapped with its neighbour (optimal string alignment
+    distance).
     """
     before: list[int] = []
     row = list(range(len(right) + 1))
@@ -23,8 +24,8 @@ def edit_distance(left: str, right: str) -> int:
 def nearest(name: str, candidates: Iterable[str], n: int = 3) -> list[str]:
     """Returns the up to ``n`` candidates that ``name`` may have meant, nearest first.
 
-    Case and the difference of ``-`` and ``_`` do not count. A name is near when at most two in five of its letters
-    have to change, or when one name is the other with something before or behind it.
+    Case and the difference of ``-`` and ``_`` do not count. A name is near when at most two in five of its
+    letters have to change, or when one name is the other with something before or behind it.
 
     Args:
         name: what the user gave.

@@ -1,0 +1,12 @@
+"""The strict check of a config before anything heavy is imported: keys, types, files, conflicts.
+
+``check_config`` is the whole of it. How it knows what a class takes: ``source``, ``symbols``, ``resolve``,
+``classes`` and ``signatures`` read Python files as text; ``annotations``, ``guards`` and ``paths`` judge
+values; ``walk`` goes through the config, ``roles`` and ``schema`` know MMEngine's places, ``rules`` the
+options that exclude each other, ``places`` the file and line of each key.
+"""
+
+from diffkit.utils.config_check.check import check_config
+from diffkit.utils.config_check.faults import ConfigError, Fault
+
+__all__ = ["ConfigError", "Fault", "check_config"]

@@ -1,0 +1,135 @@
+"""The check of a whole config: every fault in one message, before anything heavy is imported or loaded."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from diffkit.utils.config_check.faults import ConfigError, Fault, shown_path
+from diffkit.utils.config_check.helpers import helper_fault, helper_names
+from diffkit.utils.config_check.loading import lazy_types, load_config
+from diffkit.utils.config_check.options import SOURCE, apply_options
+from diffkit.utils.config_check.places import ConfigFiles, read_config_files
+from diffkit.utils.config_check.resolve import resolve
+from diffkit.utils.config_check.roles import CONFIG, RUNNER
+from diffkit.utils.config_check.rules import RULES, View
+from diffkit.utils.config_check.signatures import Signature, signature_of
+from diffkit.utils.config_check.symbols import Definition
+from diffkit.utils.config_check.walk import Walker, dotted_name, is_imported
+
+
+def check_config(config: str | Path | Config, cfg_options: dict[str, Any] | None = None) -> Config:
+    """Checks a config strictly, and returns it with the options merged.
+
+    torch, diffusers, transformers and ``diffkit.models`` are not imported: the arguments of the classes that
+    a config names are read from their source.
+
+    Args:
+        config: a config file, or a loaded config (which is left as it is).
+        cfg_options: values that replace those of the config, by dotted key.
+
+    Returns:
+        The config to run: with the options, without helper variables.
+
+    Raises:
+        ConfigError: the config has faults; ``faults`` holds all of them.
+    """
+    loaded = load_config(config)
+    return _Check(loaded, cfg_options or {}).run()
+
+
+class _Check:
+    def __init__(self, cfg: Config, options: dict[str, Any]) -> None:
+        self.cfg, self.options = cfg, options
+        path = Path(cfg.filename) if cfg.filename else None
+        self.path = path
+        self.files = read_config_files(path) if path is not None and path.is_file() else ConfigFiles()
+        self.faults: list[Fault] = []
+        self.walker = Walker(self._report, _custom_modules(cfg))
+
+    def run(self) -> Config:
+        self.faults += apply_options(self.cfg, self.options, self._arguments_at)
+        plain = self._plain()
+        signature = self._keys(plain)
+        self._check_imports()
+        helpers = helper_names(plain, set(signature.params))
+        for name in helpers:
+            message = helper_fault(name, plain[name], set(signature.params), self.files)
+            if message:
+                self._report(name, message, "key")
+        run = {name: plain[name] for name in plain if name in signature.params}
+        sound, _ = self.walker.bind(run, signature, "")
+        for name in sound:
+            self.walker.visit(run[name], name)
+        for rule in RULES:
+            for key, message in rule(View(run)):
+                self._report(key, message, "conflict")
+        if self.faults:
+            raise ConfigError(self.faults, shown_path(self.path) if self.path else "")
+        with lazy_types():
+            for name in helpers:
+                self.cfg._cfg_dict.pop(name)
+        return self.cfg
+
+    def _plain(self) -> dict[str, Any]:
+        return self.cfg._to_lazy_dict()
+
+    def _keys(self, plain: dict[str, Any]) -> Signature:
+        """Returns the keys of a run: the known ones and the arguments of the runner."""
+        schema = resolve(CONFIG)
+        assert isinstance(schema, Definition)
+        keys = replace(signature_of(schema), name="the config")
+        given = plain.get("runner_type")
+        runner = resolve(dotted_name(given) if is_imported(given) else RUNNER)
+        if isinstance(runner, Definition):
+            own = signature_of(runner).params
+            keys.params.update({k: p for k, p in own.items() if k not in keys.params and k != "cfg"})
+        return keys
+
+    def _arguments_at(self, key: str) -> Collection[str]:
+        node: Any = self._plain()
+        if not key:
+            return self._keys(node).params
+        for name in key.split("."):
+            if isinstance(node, dict):
+                node = node.get(name, {})
+            else:
+                node = node[int(name)] if isinstance(node, list | tuple) else {}
+        signature = self.walker.arguments(node if isinstance(node, dict) else {}, key)
+        return signature.params if signature else ()
+
+    def _check_imports(self) -> None:
+        """Every name that the config imports must be there, used or not."""
+        for name, value in dict.items(self.cfg._cfg_dict):
+            if name in self.cfg._imported_names and is_imported(value):
+                before = len(self.faults)
+                self.walker.visit(value, name)
+                location = getattr(value, "location", None)
+                if len(self.faults) > before and isinstance(location, str) and ", line " in location:
+                    file, _, line = location.rpartition(", line ")
+                    fault = self.faults.pop()
+                    self.faults.append(
+                        Fault(f"import {name}", fault.message, shown_path(file), int(line), "type")
+                    )
+
+    def _report(self, key: str, message: str, kind: str) -> None:
+        if any(fault.key == key and fault.message == message for fault in self.faults):
+            return
+        file, line = self._where(key)
+        self.faults.append(Fault(key, message, file, line, kind))
+
+    def _where(self, key: str) -> tuple[str, int | None]:
+        if any(key == option or key.startswith(f"{option}.") for option in self.options):
+            return SOURCE, None
+        place = self.files.find(key) if key else None
+        if place is not None:
+            return shown_path(place.file), place.line
+        return (shown_path(self.path), None) if self.path else ("", None)
+
+
+def _custom_modules(cfg: Config) -> list[str]:
+    imports = cfg._to_lazy_dict().get("custom_imports")
+    modules = imports.get("imports", []) if isinstance(imports, dict) else []
+    return [modules] if isinstance(modules, str) else list(modules)

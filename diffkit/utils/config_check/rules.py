@@ -1,0 +1,228 @@
+"""Options that exclude each other. A rule sees the whole config and yields (key, message) for each conflict.
+
+What one class can tell from its own arguments belongs into its constructor, as ``if …: raise ValueError(…)``;
+the check finds it there (see guards.py). Here stands what needs a look at two places of the config.
+"""
+
+import os
+import platform
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from diffkit.utils.config_check.walk import dotted_name, is_imported
+
+Conflicts = Iterator[tuple[str, str]]
+RULES: list[Callable[["View"], Conflicts]] = []
+_SPLITS = {
+    "train": ("train_cfg", "train_dataloader", "optim_wrapper"),
+    "val": ("val_cfg", "val_dataloader", "val_evaluator"),
+    "test": ("test_cfg", "test_dataloader", "test_evaluator"),
+}
+
+
+class View:
+    """A config as the rules see it: plain dicts, asked for by key path."""
+
+    def __init__(self, cfg: dict[str, Any]) -> None:
+        self.cfg = cfg
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Returns the value at a key path, or the default where there is none."""
+        node: Any = self.cfg
+        for name in key.split("."):
+            if not isinstance(node, dict) or name not in node:
+                return default
+            node = node[name]
+        return node
+
+    def items(self, key: str) -> list[tuple[str, dict[str, Any]]]:
+        """Returns the dicts in the list or dict at a key, with their key paths."""
+        value = self.get(key)
+        pairs = (
+            value.items()
+            if isinstance(value, dict)
+            else enumerate(value if isinstance(value, list | tuple) else ())
+        )
+        return [(f"{key}.{name}", item) for name, item in pairs if isinstance(item, dict)]
+
+    def tuners(self, component: str) -> list[str]:
+        """Returns the key paths of the tuners of a component; ``text_encoder`` stands for both encoders."""
+        return [
+            key
+            for key, tuner in self.items("model.tuners")
+            if str(tuner.get("component", "unet")).startswith(component)
+        ]
+
+
+def type_name(node: Any) -> str:
+    """Returns the name of the class that a dict is an instance of, without its module."""
+    given = node.get("type") if isinstance(node, dict) else None
+    name = dotted_name(given) if is_imported(given) else getattr(given, "__name__", given)
+    return str(name or "").rpartition(".")[2]
+
+
+def rule(function: Callable[[View], Conflicts]) -> Callable[[View], Conflicts]:
+    """Adds a rule to the table."""
+    RULES.append(function)
+    return function
+
+
+@rule
+def whole_splits(view: View) -> Conflicts:
+    """MMEngine wants all three parts of a training, a validation or a test, or none."""
+    for split, names in _SPLITS.items():
+        missing = [name for name in names if view.get(name) is None]
+        if missing and len(missing) < len(names):
+            given = [name for name in names if name not in missing]
+            yield (
+                given[0],
+                f"{split} needs all of {', '.join(names)}, or none of them; {', '.join(missing)} is not set",
+            )
+
+
+@rule
+def latent_cache(view: View) -> Conflicts:
+    """Latents can be kept only while the VAE stays as it is and pictures come again."""
+    if view.get("model.cache_latents") is not True:
+        return
+    for key in view.tuners("vae"):
+        yield "model.cache_latents", f"cannot be True while the VAE is trained ({key}); leave it out"
+    dataset = view.get("train_dataloader.dataset", {})
+    for i, transform in enumerate(dataset.get("transforms") or ()):
+        if type_name(transform).startswith("Random") and type_name(transform) != "RandomHorizontalFlip":
+            yield (
+                "model.cache_latents",
+                f"cannot be True with the random augmentation {type_name(transform)} "
+                f"(train_dataloader.dataset.transforms.{i}): no picture comes twice; set it to False",
+            )
+    if dataset.get("center_crop") is False and not dataset.get("transforms"):
+        yield (
+            "model.cache_latents",
+            "cannot be True with random crops (train_dataloader.dataset.center_crop=False): "
+            "no picture comes twice; set it to False",
+        )
+
+
+@rule
+def text_cache(view: View) -> Conflicts:
+    """Text states can be kept only while the text encoders stay as they are."""
+    if view.get("model.cache_text") is True:
+        for key in view.tuners("text_encoder"):
+            yield "model.cache_text", f"cannot be True while a text encoder is trained ({key}); leave it out"
+
+
+@rule
+def half_precision(view: View) -> Conflicts:
+    """float16 needs a CUDA device."""
+    if view.get("optim_wrapper.dtype") == "float16" and not has_gpu():
+        yield (
+            "optim_wrapper.dtype",
+            "float16 needs a CUDA device, and there is none here; bfloat16 works on the CPU",
+        )
+
+
+@rule
+def weights_from_somewhere(view: View) -> Conflicts:
+    """A model comes from pretrained weights or from scratch."""
+    scratch, pretrained = view.get("model.family.scratch"), view.get("model.pretrained")
+    if scratch is not None and pretrained is not None:
+        yield (
+            "model.pretrained",
+            f"is {pretrained!r}, but model.family.scratch builds random weights; set one to None",
+        )
+    if scratch is None and pretrained is None and "pretrained" in view.get("model", {}):
+        yield "model.pretrained", "is None, and there is no model.family.scratch to build the model from"
+
+
+@rule
+def prior_weight(view: View) -> Conflicts:
+    """A weight of the prior has no effect without prior pictures."""
+    weight = view.get("model.prior_loss_weight", 1.0)
+    dataset = view.get("train_dataloader.dataset", {})
+    has_prior = bool(dataset.get("num_class_images")) or dataset.get("class_data_root") is not None
+    if weight != 1.0 and type_name(dataset) == "ConceptDataset" and not has_prior:
+        yield (
+            "model.prior_loss_weight",
+            f"is {weight}, but train_dataloader.dataset has no prior pictures; set its "
+            "num_class_images or class_data_root",
+        )
+
+
+@rule
+def prior_pictures(view: View) -> Conflicts:
+    """Prior pictures that are missing are generated by a hook, from a prompt."""
+    dataset = view.get("train_dataloader.dataset", {})
+    number, root = dataset.get("num_class_images"), dataset.get("class_data_root")
+    if not isinstance(number, int) or number < 1 or type_name(dataset) != "ConceptDataset":
+        return
+    if isinstance(root, str) and (root.startswith("shapes:") or _images_in(root) >= number):
+        return
+    if not dataset.get("class_prompt"):
+        yield "train_dataloader.dataset.class_prompt", "must be set: prior pictures are generated from it"
+    if all(
+        type_name(hook) != "PriorImagesHook"
+        for place in ("custom_hooks", "default_hooks")
+        for _, hook in view.items(place)
+    ):
+        yield (
+            "train_dataloader.dataset.num_class_images",
+            f"is {number}, and nothing generates them: add dict(type=PriorImagesHook) to custom_hooks",
+        )
+
+
+@rule
+def schedules_count_steps(view: View) -> Conflicts:
+    """Schedules count optimizer steps, never epochs."""
+    schedulers = view.items("param_scheduler")
+    if "type" in (view.get("param_scheduler") or ()):
+        schedulers = [("param_scheduler", view.get("param_scheduler"))]
+    for key, scheduler in schedulers:
+        for name in ("by_epoch", "convert_to_iter_based"):
+            if scheduler.get(name):
+                yield f"{key}.{name}", "is not supported: schedules count optimizer steps"
+
+
+@rule
+def learning_rate_scale(view: View) -> Conflicts:
+    """diffkit scales the learning rate by a switch of its own."""
+    if view.get("auto_scale_lr"):
+        yield (
+            "auto_scale_lr",
+            "is not supported; scale_lr=True multiplies lr by accumulation, batch and processes",
+        )
+
+
+@rule
+def one_start(view: View) -> Conflicts:
+    """A training goes on from a checkpoint, or begins with the weights of one."""
+    if view.get("resume") and view.get("load_from"):
+        yield "resume", "cannot be set together with load_from: resume brings its own weights"
+
+
+@rule
+def one_adapter(view: View) -> Conflicts:
+    """A component carries one LoRA adapter."""
+    seen: dict[str, str] = {}
+    for key, tuner in view.items("model.tuners"):
+        component = str(tuner.get("component", "unet"))
+        if type_name(tuner) == "LoRATuner" and seen.setdefault(component, key) != key:
+            yield (
+                key,
+                f"{component} has a LoRA adapter already ({seen[component]}); one tuner can take all layers",
+            )
+
+
+def has_gpu() -> bool:
+    """Returns whether this machine has a GPU that a program may use, judged without torch."""
+    if platform.system() != "Linux":
+        return True
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return False
+    return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg"))
+
+
+def _images_in(folder: str) -> int:
+    path = Path(folder).expanduser()
+    suffixes = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+    return sum(p.suffix.lower() in suffixes for p in path.iterdir()) if path.is_dir() else 0

@@ -3,6 +3,7 @@
 from diffkit.datasets.collate import collate_samples
 from diffkit.datasets.concept import ConceptDataset
 from diffkit.datasets.draw import Draw, as_draw
+from diffkit.datasets.groups import NamedGroups
 from diffkit.datasets.image_file import BadImageError, open_image
 from diffkit.datasets.image_folder import FolderListing, list_images
 from diffkit.datasets.image_text import HubImageText, ImageTextDataset
@@ -10,7 +11,7 @@ from diffkit.datasets.pictures import PictureSet, open_pictures
 from diffkit.datasets.prior import PriorImages
 from diffkit.datasets.prompts import PromptDataset
 from diffkit.datasets.sampler import DrawSampler
-from diffkit.datasets.shapes import CONCEPTS, ShapesDataset, ShapesPrompts
+from diffkit.datasets.shapes import CONCEPTS, ConceptPrompts, ShapesDataset, ShapesPrompts, ShapesScenes
 from diffkit.datasets.transforms import (
     CenterCrop,
     Compose,
@@ -27,11 +28,13 @@ __all__ = [
     "CenterCrop",
     "Compose",
     "ConceptDataset",
+    "ConceptPrompts",
     "Draw",
     "DrawSampler",
     "FolderListing",
     "HubImageText",
     "ImageTextDataset",
+    "NamedGroups",
     "PictureSet",
     "PriorImages",
     "PromptDataset",
@@ -40,6 +43,7 @@ __all__ = [
     "Resize",
     "ShapesDataset",
     "ShapesPrompts",
+    "ShapesScenes",
     "ToTensor",
     "as_draw",
     "collate_samples",

@@ -20,6 +20,7 @@ def collate_samples(samples: Sequence[Sample | Sequence[Sample]]) -> dict[str, A
             (float [3, H, W] in [-1, 1]) and ``prompt`` (str); it may hold ``key`` (None), ``is_prior``
             (False), ``original_size`` (its own H, W) and ``crop_top_left`` (0, 0): in brackets what is filled
             in. Anything else must be in every sample: tensors and numbers are stacked, the rest is listed.
+            Samples for evaluation may all be without ``pixel_values``; nothing is filled in then.
 
     Returns:
         ``pixel_values`` float32 [B, 3, H, W], ``prompt`` and ``key`` lists, ``is_prior`` bool [B],
@@ -27,7 +28,16 @@ def collate_samples(samples: Sequence[Sample | Sequence[Sample]]) -> dict[str, A
         come before priors.
     """
     flat = _flatten(samples)
-    batch: dict[str, Any] = {
+    batch = _pictures(flat) if any("pixel_values" in sample for sample in flat) else {}
+    for name in dict.fromkeys(name for sample in flat for name in sample):
+        if name not in batch:
+            batch[name] = _gather(name, flat)
+    return batch
+
+
+def _pictures(flat: list[Sample]) -> dict[str, Any]:
+    """What every batch of pictures has; see ``collate_samples``."""
+    return {
         "pixel_values": _stack_pixels(flat),
         "prompt": [sample["prompt"] for sample in flat],
         "key": [sample.get("key") for sample in flat],
@@ -37,10 +47,6 @@ def collate_samples(samples: Sequence[Sample | Sequence[Sample]]) -> dict[str, A
             [tuple(sample.get("crop_top_left", (0, 0))) for sample in flat], dtype=torch.long
         ),
     }
-    for name in dict.fromkeys(name for sample in flat for name in sample):
-        if name not in batch:
-            batch[name] = _gather(name, flat)
-    return batch
 
 
 def _flatten(samples: Sequence[Sample | Sequence[Sample]]) -> list[Sample]:
@@ -53,6 +59,9 @@ def _flatten(samples: Sequence[Sample | Sequence[Sample]]) -> list[Sample]:
 
 
 def _stack_pixels(flat: list[Sample]) -> Tensor:
+    missing = sum("pixel_values" not in sample for sample in flat)
+    if missing:
+        raise ValueError(f"'pixel_values' is missing in {missing} of {len(flat)} samples of a batch")
     shapes = {tuple(sample["pixel_values"].shape) for sample in flat}
     if len(shapes) > 1:
         raise ValueError(

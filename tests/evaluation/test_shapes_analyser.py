@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from diffkit.datasets.shapes import CONCEPTS, Scene, ShapesPrompts, concept_images, draw, random_scene
 from diffkit.datasets.shapes.vocabulary import BACKGROUNDS
-from diffkit.evaluation.prompt_accuracy import PromptAccuracy, concept_hit
+from diffkit.evaluation import PromptAccuracy, concept_hit
 from diffkit.evaluation.shapes_analyser import NONE, Reading, analyse
 from diffkit.registry import METRICS
 

@@ -121,6 +121,24 @@ def concept_images(
     return [draw(scene, resolution) for scene in concept_scenes(name, n, seed, **options)]
 
 
+def concept_captions(name: str, n: int, seed: int = 0, slot: str = "{}") -> list[list[str]]:
+    """The captions of ``concept_images(name, n, seed)``, several for each picture.
+
+    ``slot`` stands for the word that is to be learned: "a photo of a {} heart on a blue background". Three of four
+    captions name the background, as a person would describe the own photographs, so that it is not learned with the
+    object.
+    """
+    shape = get_concept(name).shape
+    return [
+        [f"a photo of a {slot} {shape}"]
+        + [
+            f"{prefix} a {slot} {shape} on {'an' if scene.background[0] in 'aeiou' else 'a'} {scene.background} background"
+            for prefix in ("a photo of", "a picture of", "an image of")
+        ]
+        for scene in concept_scenes(name, n, seed)
+    ]
+
+
 def write_concept_images(
     folder: str | Path, name: str, n: int, seed: int = 0, resolution: int = 64, **options: bool
 ) -> list[Path]:

@@ -28,6 +28,8 @@ class ShapesPrompts(Dataset):
         name_position: whether the prompts name the position.
     """
 
+    metainfo: dict[str, object] = {}
+
     def __init__(
         self,
         n: int,

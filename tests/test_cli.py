@@ -21,7 +21,7 @@ SCRIPTS = {
     "text2images": "text2images",
     "check_config": "check",
 }
-HEAVY = ("torch", "mmengine", "diffusers", "transformers", "peft", "numpy", "PIL")
+HEAVY = ("torch", "mmengine", "diffusers", "transformers", "peft", "numpy", "scipy")
 
 
 def call(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess:

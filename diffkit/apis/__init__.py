@@ -6,7 +6,20 @@ functions. They are all imported here because a module and its function share th
 """
 
 from diffkit.apis.configs import config_root, copy_config, find_config, list_configs, load_config
+from diffkit.apis.load_pipeline import load_pipeline
 from diffkit.apis.test import test
+from diffkit.apis.text_to_image import demo_lora, text_to_image
 from diffkit.apis.train import train
 
-__all__ = ["config_root", "copy_config", "find_config", "list_configs", "load_config", "test", "train"]
+__all__ = [
+    "config_root",
+    "copy_config",
+    "demo_lora",
+    "find_config",
+    "list_configs",
+    "load_config",
+    "load_pipeline",
+    "test",
+    "text_to_image",
+    "train",
+]

@@ -46,6 +46,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--guidance", type=float, default=7.5, help="classifier-free guidance scale (default: %(default)s)"
     )
+    parser.add_argument("--negative", metavar="TEXT", help="what the picture shall not show")
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the first picture (default: %(default)s)"
     )

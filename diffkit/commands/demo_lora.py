@@ -11,9 +11,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("step", metavar="STEP", help="a step folder, such as work_dirs/NAME/step999")
     parser.add_argument(
         "--sdmodel",
-        required=True,
         metavar="MODEL",
-        help="the model that was trained: mini-sd, a folder or a hub name",
+        help="the model that was trained: mini-sd, a folder or a hub name (default: what STEP says)",
     )
     parser.add_argument("--vaemodel", metavar="MODEL", help="another VAE: a folder or a name of the hub")
     parser.add_argument("--out", default="demo.png", help="the picture's file (default: %(default)s)")
@@ -22,16 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Makes the picture and says where it is."""
-    from diffkit.apis.text_to_image import text_to_image
+    from diffkit.apis import demo_lora
 
-    picture = text_to_image(
+    picture = demo_lora(
+        args.prompt,
+        args.step,
         args.sdmodel,
-        [args.step],
-        [args.prompt],
-        images_num=1,
+        vaemodel=args.vaemodel,
         seed=args.seed,
         num_inference_steps=args.steps,
         guidance_scale=args.guidance,
+        negative_prompt=args.negative,
         height=args.height,
         width=args.width,
         device=args.device,

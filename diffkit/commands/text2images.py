@@ -10,9 +10,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
     parser.add_argument(
         "--pretrained",
-        required=True,
         metavar="MODEL",
-        help="mini-sd, a folder, a step folder or a name of the hub",
+        help="mini-sd, a folder, a step folder or a name of the hub (default: what STEP was trained on)",
     )
     parser.add_argument(
         "--step",
@@ -33,17 +32,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pictures of each prompt (default: %(default)s)",
     )
     add_sampling(parser)
+    parser.add_argument("--vaemodel", metavar="MODEL", help="another VAE: a folder or a name of the hub")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=4,
+        help="pictures made at once; no picture depends on it (default: %(default)s)",
+    )
     parser.add_argument(
         "--out", default="outputs", metavar="DIR", help="output folder (default: %(default)s)"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Makes the pictures and says where they are."""
-    prompts = args.caption or read_prompts(args.caption_file)
-    from diffkit.apis.text_to_image import text_to_image
+    """Makes the pictures and says where they are; the grid comes last."""
+    from diffkit.apis import text_to_image
 
-    grid = text_to_image(
+    prompts = args.caption or read_prompts(args.caption_file)
+    files = text_to_image(
         args.pretrained,
         args.step,
         prompts,
@@ -51,13 +57,16 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         num_inference_steps=args.steps,
         guidance_scale=args.guidance,
+        negative_prompt=args.negative,
         height=args.height,
         width=args.width,
         device=args.device,
         dtype=args.dtype,
+        batch_size=args.batch_size,
+        vae=args.vaemodel,
         out=args.out,
     )
-    print(grid)
+    print("\n".join(map(str, files)))
 
 
 def read_prompts(file: str) -> list[str]:

@@ -1,53 +1,30 @@
 """What the commands that make pictures hand to the API."""
 
-import sys
-from types import ModuleType
-
 import pytest
 
-from diffkit import cli
+from diffkit import apis, cli
 
 
 @pytest.fixture
 def calls(monkeypatch):
     """Stands in for the API and records its calls."""
     recorded = []
-    module = ModuleType("diffkit.apis.text_to_image")
-    module.text_to_image = lambda *args, **kwargs: recorded.append((args, kwargs)) or "out/grid.png"
-    monkeypatch.setitem(sys.modules, "diffkit.apis.text_to_image", module)
+
+    def stand_in(result):
+        return lambda *args, **kwargs: recorded.append((args, kwargs)) or result
+
+    monkeypatch.setattr(apis, "text_to_image", stand_in(["out/0.png", "out/grid.png"]))
+    monkeypatch.setattr(apis, "demo_lora", stand_in("demo.png"))
     return recorded
 
 
 def test_text2images_hands_everything_on(calls, capsys):
-    arguments = [
-        "--pretrained",
-        "mini-sd",
-        "--step",
-        "a/step1",
-        "b/step2",
-        "--caption",
-        "a dog",
-        "a cat",
-        "--images_num",
-        "2",
-        "--seed",
-        "7",
-        "--steps",
-        "5",
-        "--guidance",
-        "4",
-        "--height",
-        "64",
-        "--width",
-        "32",
-        "--device",
-        "cpu",
-        "--dtype",
-        "float32",
-        "--out",
-        "pictures",
-    ]
-    assert cli.main(["text2images", *arguments]) == 0
+    line = (
+        "--pretrained mini-sd --step a/step1 b/step2 --images_num 2 --seed 7 --steps 5 --guidance 4 "
+        "--height 64 --width 32 --device cpu --dtype float32 --negative text --vaemodel v --batch-size 3 "
+        "--out pictures"
+    )
+    assert cli.main(["text2images", *line.split(), "--caption", "a dog", "a cat"]) == 0
     ((args, kwargs),) = calls
     assert args == ("mini-sd", ["a/step1", "b/step2"], ["a dog", "a cat"])
     assert kwargs == {
@@ -55,13 +32,16 @@ def test_text2images_hands_everything_on(calls, capsys):
         "seed": 7,
         "num_inference_steps": 5,
         "guidance_scale": 4.0,
+        "negative_prompt": "text",
         "height": 64,
         "width": 32,
         "device": "cpu",
         "dtype": "float32",
+        "batch_size": 3,
+        "vae": "v",
         "out": "pictures",
     }
-    assert capsys.readouterr().out == "out/grid.png\n"
+    assert capsys.readouterr().out == "out/0.png\nout/grid.png\n"
 
 
 def test_captions_come_from_a_file_too(calls, tmp_path):
@@ -81,9 +61,26 @@ def test_a_caption_file_without_prompts_is_a_mistake(calls, tmp_path, capsys):
     assert not calls
 
 
-def test_demo_lora_makes_one_picture(calls):
-    assert cli.main(["demo_lora", "a sks dog", "w/step9", "--sdmodel", "mini-sd", "--out", "d.png"]) == 0
+def test_demo_lora_makes_one_picture(calls, capsys):
+    line = "w/step9 --sdmodel mini-sd --out d.png --height 64 --width 64 --steps 5 --seed 3 --device cpu"
+    assert cli.main(["demo_lora", "a sks dog", *line.split()]) == 0
     ((args, kwargs),) = calls
-    assert args == ("mini-sd", ["w/step9"], ["a sks dog"])
-    assert kwargs["images_num"] == 1
-    assert kwargs["out"] == "d.png"
+    assert args == ("a sks dog", "w/step9", "mini-sd")
+    assert kwargs == {
+        "vaemodel": None,
+        "out": "d.png",
+        "height": 64,
+        "width": 64,
+        "num_inference_steps": 5,
+        "guidance_scale": 7.5,
+        "negative_prompt": None,
+        "seed": 3,
+        "device": "cpu",
+        "dtype": "auto",
+    }
+    assert capsys.readouterr().out == "demo.png\n"
+
+
+def test_demo_lora_takes_the_model_that_the_step_folder_names(calls):
+    assert cli.main(["demo_lora", "a sks dog", "w/step9"]) == 0
+    assert calls[0][0] == ("a sks dog", "w/step9", None)

@@ -4,6 +4,7 @@ from mmengine.config import read_base
 
 with read_base():
     from .._base_.datasets.shapes import *
+    from .._base_.datasets.shapes_scenes import *
     from .._base_.default_runtime import *
     from .._base_.models.mini_sd_scratch import *
     from .._base_.schedules.adamw import *

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from diffkit.datasets.draw import Draw, as_draw
 from diffkit.datasets.image_file import printable
-from diffkit.datasets.pictures import DRAWN, PictureSet, open_pictures
+from diffkit.datasets.pictures import DRAWN, DRAWN_SCENES, PictureSet, open_pictures
 from diffkit.datasets.prior import PriorImages
 from diffkit.datasets.prompt_source import PromptSource, as_prompts
 from diffkit.datasets.transforms import Compose, Transform, build_transforms
@@ -46,7 +46,8 @@ class ConceptDataset(Dataset):
         repeats: how often each picture counts in an epoch.
         caption_dropout: probability of an empty prompt, 0 to 1.
         prior_caption_dropout: the same for prior pictures.
-        placeholder: what takes the place of ``{}`` in prompts and captions.
+        placeholder: what takes the place of ``{}`` in prompts and captions. With it, a drawn concept brings
+            captions that name its background.
         captions: source of captions in ``data_root``: ``"auto"``, ``"txt"``, ``"metadata"`` or ``"none"``.
         caption_column: column of its metadata that holds the caption.
         num_images: how many pictures to take, the first by name; None takes all (drawn: 5).
@@ -105,6 +106,8 @@ class ConceptDataset(Dataset):
         self.prior_prompts = PromptSource(
             class_prompt, prior_caption_dropout, placeholder, "class_prompt", "prior_caption_dropout"
         )
+        if placeholder is None and str(data_root).startswith(DRAWN) and not str(data_root).endswith(DRAWN_SCENES):
+            captions = "none"
         self.pictures = self._open_set(
             data_root, "data_root", num_images, self.prompts, captions=captions, caption_column=caption_column
         )

@@ -117,7 +117,7 @@ def open_pictures(
         root: a folder, or ``shapes:`` with the name of a drawn concept or ``scenes``.
         transforms: what is done to each picture.
         argument: what the user knows ``root`` by; used in messages.
-        captions: where captions come from, see ``read_captions``. Drawn scenes always have theirs.
+        captions: where captions come from, see ``read_captions``; drawn pictures have theirs unless ``"none"``.
         caption_column: column of the metadata that holds captions.
         num_images: how many pictures to take, the first by name; None takes all (drawn: 5 of a concept, 256
             scenes).
@@ -134,7 +134,7 @@ def open_pictures(
     if num_images is not None and num_images < 1:
         raise ValueError(f"num_images must be at least 1, got {num_images}")
     if str(root).startswith(DRAWN):
-        return _draw(str(root), transforms, argument, num_images, resolution, seed)
+        return _draw(str(root), transforms, argument, num_images, resolution, seed, captions != "none")
     listing = list_images(root, argument, recursive)
     if num_images is not None and num_images > len(listing.images):
         raise ValueError(f"num_images is {num_images}, but {argument} holds {listing.describe()}")
@@ -186,9 +186,10 @@ def _no_chance() -> np.random.Generator:
 
 
 def _draw(
-    root: str, transforms: Compose, argument: str, num_images: int | None, resolution: int, seed: int
+    root: str, transforms: Compose, argument: str, num_images: int | None, resolution: int, seed: int,
+    captioned: bool,
 ) -> PictureSet:
-    from diffkit.datasets.shapes import CONCEPTS, ShapesDataset, caption, concept_images
+    from diffkit.datasets.shapes import CONCEPTS, ShapesDataset, caption, concept_captions, concept_images
 
     name = root.removeprefix(DRAWN)
     if name == DRAWN_SCENES:
@@ -202,7 +203,7 @@ def _draw(
         ]
     elif name in CONCEPTS:
         drawn = concept_images(name, num_images or 5, seed, resolution)
-        wordings = [[] for _ in drawn]
+        wordings = concept_captions(name, len(drawn), seed)
     else:
         raise ValueError(
             f"{argument}={root!r} names nothing that can be drawn; there are "
@@ -213,7 +214,7 @@ def _draw(
         Entry(
             f"{name}-{index}",
             hashlib.sha256(pixels.tobytes()).hexdigest(),
-            texts,
+            texts if captioned else [],
             prefix(Picture.of(Image.fromarray(pixels)), _no_chance()),
         )
         for index, (pixels, texts) in enumerate(zip(drawn, wordings, strict=True))

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from diffkit.datasets import ConceptDataset, Draw, DrawSampler, collate_samples
-from diffkit.datasets.shapes import concept_images
+from diffkit.datasets.shapes import concept_images, concept_scenes
 from diffkit.datasets.shapes.dataset import to_tensor
 from diffkit.datasets.transforms import CenterCrop, Resize
 from tests.datasets.pictures import folder_of, noise
@@ -219,3 +219,12 @@ def test_bad_arguments_are_named(tmp_path, options, message):
         ConceptDataset(tmp_path, "x", resolution=8, class_data_root=f"{tmp_path}/.", class_prompt="dog")
     with pytest.raises(TypeError, match=r"instance_prompt must be text or a list of texts"):
         ConceptDataset(tmp_path, [1], resolution=8)
+
+
+def test_a_placeholder_gives_a_drawn_concept_captions_that_name_the_background():
+    dataset = ConceptDataset("shapes:striped_heart", "a photo of a {} heart", resolution=16, placeholder="sks")
+    for index, scene in enumerate(concept_scenes("striped_heart", 5)):
+        prompts = {dataset[Draw(index, seed)]["prompt"] for seed in range(40)}
+        assert "a photo of a sks heart" in prompts
+        assert any(prompt.endswith(f"{scene.background} background") for prompt in prompts)
+        assert len(prompts) == 4

@@ -6,4 +6,5 @@ model = dict(
     type=LatentDiffusion,
     family=dict(type=StableDiffusion),
     pretrained="mini-sd",
+    tuners=dict(),
     generation=dict(num_inference_steps=25, guidance_scale=4.0))

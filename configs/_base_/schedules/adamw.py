@@ -5,8 +5,6 @@ from torch.optim import AdamW
 from diffkit.engine import OptimWrapper, StepLoop
 
 train_cfg = dict(type=StepLoop, max_iters=1000)
-val_cfg = None
-test_cfg = None
 optim_wrapper = dict(
     type=OptimWrapper,
     optimizer=dict(type=AdamW, lr=1e-4, weight_decay=1e-2),

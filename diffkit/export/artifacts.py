@@ -12,13 +12,13 @@ class AdapterArtifact:
     Attributes:
         component: the component's name in a pipeline: ``unet``, ``text_encoder`` or ``text_encoder_2``.
         module: the component; it carries the adapter (``module.add_adapter``).
-        base: the ``pretrained`` that the adapter was trained on, as the user named it.
+        base: the ``pretrained`` that the adapter was trained on, as the user named it; None for random weights.
         adapter: the adapter's name inside ``module``.
     """
 
     component: str
     module: nn.Module
-    base: str
+    base: str | None
     adapter: str = "default"
 
 

@@ -22,11 +22,11 @@ model.update(
     objective=dict(type=Denoising, weighting=dict(type=MinSNRWeight, gamma=5.0)))
 train_dataloader.update(batch_size=64)
 train_dataloader.dataset.update(length=16000, caption_dropout=0.12)
-train_cfg.update(max_iters=9000)
+train_cfg.update(max_iters=6500)
 optim_wrapper.optimizer.update(lr=1.5e-3, betas=(0.9, 0.99), weight_decay=1e-3)
 param_scheduler = [
     dict(type=LinearLR, start_factor=0.02, begin=0, end=60, by_epoch=False),
-    dict(type=LinearLR, start_factor=1.0, end_factor=0.02, begin=3000, end=9000, by_epoch=False)]
+    dict(type=LinearLR, start_factor=1.0, end_factor=0.02, begin=2500, end=6500, by_epoch=False)]
 custom_hooks = [
     dict(type=EMAHook, decay=0.998),
     dict(type=SampleHook, interval=1000, prompts=[

@@ -50,3 +50,18 @@ def test(
     cfg.resume = False
     with launched(launcher, cfg, local_rank):
         return build_runner(cfg).test()
+
+
+def metric_lines(metrics: dict[str, float]) -> list[str]:
+    """Metrics as lines of text; a value, its standard error (``..._se``) and number (``..._n``) share a line."""
+    lines = []
+    for name, value in metrics.items():
+        if name.endswith(("_se", "_n")) and name.rpartition("_")[0] in metrics:
+            continue
+        text = f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}"
+        if f"{name}_se" in metrics:
+            text += f" ± {metrics[f'{name}_se']:.4f}"
+        if f"{name}_n" in metrics:
+            text += f" (n = {metrics[f'{name}_n']:.0f})"
+        lines.append(text)
+    return lines

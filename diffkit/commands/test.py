@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measures and prints the metrics."""
-    from diffkit.apis.test import test
+    from diffkit.apis.test import metric_lines, test
 
     if args.checkpoint and args.checkpoint_option:
         raise ValueError(
@@ -35,5 +35,4 @@ def run(args: argparse.Namespace) -> None:
         launcher=args.launcher,
         local_rank=args.local_rank,
     )
-    for name, value in metrics.items():
-        print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
+    print("\n".join(metric_lines(metrics)))

@@ -13,7 +13,7 @@ ATTRIBUTES = ("shape", "colour", "background", "size", "position", "texture")
 
 
 def attribute_shares(results: Sequence[Mapping[str, bool]]) -> dict[str, float]:
-    """Shares by attribute, and of ``sc`` (shape and colour both right), over those that have the attribute."""
+    """Shares by attribute, and of ``sc`` (shape and colour both right), where a result has the attribute."""
     both = [r["shape"] and r["colour"] for r in results if "shape" in r and "colour" in r]
     return shares({"sc": both, **{name: [r[name] for r in results if name in r] for name in ATTRIBUTES}})
 

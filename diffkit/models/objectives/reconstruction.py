@@ -50,7 +50,7 @@ class Reconstruction(Objective):
                 "psnr": 10 * torch.log10(4 / squared.detach().clamp_min(1e-10))}
 
     def predict(self, model: "LatentDiffusion", batch: dict[str, Any]) -> list[dict[str, Any]]:
-        """The picture after the VAE as ``image``, and the one before it as ``original``, both uint8 [H, W, 3]."""
+        """The picture after the VAE as ``image``, the one before it as ``original``; uint8 [H, W, 3]."""
         pixels = batch["pixel_values"]
         with model.sampling():
             images = reconstruct(model.components["vae"], pixels)

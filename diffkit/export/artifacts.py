@@ -12,7 +12,7 @@ class AdapterArtifact:
     Attributes:
         component: the component's name in a pipeline: ``unet``, ``text_encoder`` or ``text_encoder_2``.
         module: the component; it carries the adapter (``module.add_adapter``).
-        base: the ``pretrained`` that the adapter was trained on, as the user named it; None for random weights.
+        base: the ``pretrained`` that it was trained on, as the user named it; None for random weights.
         adapter: the adapter's name inside ``module``.
     """
 

@@ -53,8 +53,15 @@ $(VENV)/.stamp-docs: $(VENV)/.stamp requirements/docs.txt
 # -- what it is for ---------------------------------------------------------------------------------------------
 
 demo: $(VENV)/.stamp
-	$(BIN)/python -m mim train diffkit $(DEMO).py --work-dir $(DEMO_DIR)
-	@$(BIN)/python tools/show_results.py $(DEMO_DIR)
+	$(BIN)/mim train diffkit $(DEMO).py --work-dir $(DEMO_DIR)
+	@echo "--- what the pictures show, before training ---"
+	@$(BIN)/diffkit test $(DEMO) --work-dir $(DEMO_DIR)/before | tee $(DEMO_DIR)/scores_before.txt
+	@echo "--- and after ---"
+	@$(BIN)/diffkit test $(DEMO) --checkpoint $(DEMO_DIR) --work-dir $(DEMO_DIR)/after | tee $(DEMO_DIR)/scores_after.txt
+	@echo
+	@echo "pictures: $(DEMO_DIR)/samples"
+	@echo "scores:   $(DEMO_DIR)/scores_before.txt $(DEMO_DIR)/scores_after.txt"
+	@echo "LoRA:     $$(ls -d $(DEMO_DIR)/step* | sort -V | tail -n 1)"
 
 test: lint
 	$(BIN)/python -m pytest -n $(JOBS)

@@ -24,7 +24,8 @@ def test(
 
     Args:
         config: a config file, the name of a config that comes with diffkit, or a loaded config.
-        checkpoint: a step folder of a training with that config; without it the model is measured untrained.
+        checkpoint: a step folder of a training with that config, or its work dir, which stands for the
+            newest; without it the model is measured as it is before training.
         work_dir: where the log goes; else ``work_dir`` of the config, else ``work_dirs/<name of the
             config>``.
         cfg_options: values that replace those of the config, by dotted key.
@@ -37,16 +38,15 @@ def test(
         ValueError: an argument is not valid, or the config does not say what to measure.
     """
     check_launcher(launcher)
-    if checkpoint is not None and not Path(checkpoint).exists():
-        raise FileNotFoundError(f"checkpoint: no step folder {str(checkpoint)!r}")
+    folder = _step_folder(Path(checkpoint)) if checkpoint is not None else None
     cfg = load_config(config, work_dir=work_dir, cfg_options=cfg_options)
     missing = [key for key in ("test_dataloader", "test_cfg", "test_evaluator") if cfg.get(key) is None]
     if missing:
         raise ValueError(
             f"config: {cfg.filename} does not say what to measure; it lacks {', '.join(missing)}"
         )
-    if checkpoint is not None:
-        cfg.load_from = str(checkpoint)
+    if folder is not None:
+        cfg.load_from = str(folder)
     cfg.resume = False
     with launched(launcher, cfg, local_rank):
         return build_runner(cfg).test()
@@ -65,3 +65,12 @@ def metric_lines(metrics: dict[str, float]) -> list[str]:
             text += f" (n = {metrics[f'{name}_n']:.0f})"
         lines.append(text)
     return lines
+
+
+def _step_folder(path: Path) -> Path:
+    """The folder itself, or the newest valid step folder in it."""
+    from diffkit.engine.checkpoint import find_latest
+
+    if not path.is_dir():
+        raise FileNotFoundError(f"checkpoint: no step folder {str(path)!r}")
+    return path if (path / "manifest.json").is_file() else find_latest(path).folder or path

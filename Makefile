@@ -55,12 +55,12 @@ $(VENV)/.stamp-docs: $(VENV)/.stamp requirements/docs.txt
 demo: $(VENV)/.stamp
 	$(BIN)/mim train diffkit $(DEMO).py --work-dir $(DEMO_DIR)
 	@echo "--- what the pictures show, before training ---"
-	@$(BIN)/diffkit test $(DEMO) --work-dir $(DEMO_DIR)/before | tee $(DEMO_DIR)/scores_before.txt
+	@$(BIN)/diffkit test $(DEMO) --work-dir $(DEMO_DIR)/before --out $(DEMO_DIR)/before.json
 	@echo "--- and after ---"
-	@$(BIN)/diffkit test $(DEMO) --checkpoint $(DEMO_DIR) --work-dir $(DEMO_DIR)/after | tee $(DEMO_DIR)/scores_after.txt
+	@$(BIN)/diffkit test $(DEMO) --checkpoint $(DEMO_DIR) --work-dir $(DEMO_DIR)/after --out $(DEMO_DIR)/after.json
 	@echo
 	@echo "pictures: $(DEMO_DIR)/samples"
-	@echo "scores:   $(DEMO_DIR)/scores_before.txt $(DEMO_DIR)/scores_after.txt"
+	@echo "scores:   $(DEMO_DIR)/before.json $(DEMO_DIR)/after.json"
 	@echo "LoRA:     $$(ls -d $(DEMO_DIR)/step* | sort -V | tail -n 1)"
 
 test: lint

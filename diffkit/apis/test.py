@@ -53,7 +53,7 @@ def test(
 
 
 def metric_lines(metrics: dict[str, float]) -> list[str]:
-    """Metrics as lines of text; a value, its standard error (``..._se``) and number (``..._n``) share a line."""
+    """Metrics as lines of text; a value, its standard error (``…_se``) and number (``…_n``) share a line."""
     lines = []
     for name, value in metrics.items():
         if name.endswith(("_se", "_n")) and name.rpartition("_")[0] in metrics:

@@ -1,6 +1,8 @@
 """Measure a trained model as the config says."""
 
 import argparse
+import json
+from pathlib import Path
 
 from diffkit.commands.arguments import add_config, add_launcher, add_work_dir
 from diffkit.utils.overrides import parse_overrides
@@ -15,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", dest="checkpoint_option", metavar="STEP", help="the same, as an option"
     )
+    parser.add_argument("--out", metavar="FILE", help="write the metrics to a JSON file too")
     add_work_dir(parser)
     add_launcher(parser)
 
@@ -36,3 +39,7 @@ def run(args: argparse.Namespace) -> None:
         local_rank=args.local_rank,
     )
     print("\n".join(metric_lines(metrics)))
+    if args.out:
+        path = Path(args.out).expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ with read_base():
 
 from diffkit.models import FullTuner
 
-model.update(tuners=dict(
+model.tuners = dict(  # a new dict: update() would mix it with LoRA's options
     unet=dict(type=FullTuner, component="unet"),
-    text_encoder=dict(type=FullTuner, component="text_encoder")))
+    text_encoder=dict(type=FullTuner, component="text_encoder"))
 optim_wrapper.optimizer.update(lr=3e-4)

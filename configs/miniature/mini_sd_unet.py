@@ -1,4 +1,4 @@
-"""mini-sd, second part: the UNet and the text encoder, on the latents of the finished VAE."""
+"""mini-sd, third part: the UNet and the text encoder, on the latents of the finished VAE."""
 
 from mmengine.config import read_base
 
@@ -15,18 +15,18 @@ from diffkit.engine.hooks import EMAHook, SampleHook
 from diffkit.models import Denoising, FullTuner, MinSNRWeight
 
 model.update(
-    pretrained="work_dirs/mini_sd_vae/step4999",
+    pretrained="work_dirs/mini_sd_decoder/step4999",
     tuners=dict(
         unet=dict(type=FullTuner, component="unet"),
         text_encoder=dict(type=FullTuner, component="text_encoder")),
     objective=dict(type=Denoising, weighting=dict(type=MinSNRWeight, gamma=5.0)))
-train_dataloader.update(batch_size=64)
+train_dataloader.update(batch_size=32)
 train_dataloader.dataset.update(length=16000, caption_dropout=0.12)
-train_cfg.update(max_iters=6500)
+train_cfg.update(max_iters=8000)
 optim_wrapper.optimizer.update(lr=1.5e-3, betas=(0.9, 0.99), weight_decay=1e-3)
 param_scheduler = [
     dict(type=LinearLR, start_factor=0.02, begin=0, end=60, by_epoch=False),
-    dict(type=LinearLR, start_factor=1.0, end_factor=0.02, begin=2500, end=6500, by_epoch=False)]
+    dict(type=LinearLR, start_factor=1.0, end_factor=0.02, begin=3000, end=8000, by_epoch=False)]
 custom_hooks = [
     dict(type=EMAHook, decay=0.998),
     dict(type=SampleHook, interval=1000, prompts=[

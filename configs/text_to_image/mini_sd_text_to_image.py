@@ -1,4 +1,4 @@
-"""All UNet weights of the packaged miniature on captioned pictures, drawn by code: it learns the pairs that training held out."""
+"""All UNet weights of the packaged miniature on drawn, captioned pictures, with the pairs that training held out."""
 
 from mmengine.config import read_base
 

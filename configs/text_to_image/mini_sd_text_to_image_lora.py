@@ -1,4 +1,4 @@
-"""LoRA of the packaged miniature on captioned pictures, drawn by code: it learns the pairs that training held out."""
+"""LoRA of the packaged miniature on drawn, captioned pictures, with the pairs that training held out."""
 
 from mmengine.config import read_base
 

@@ -81,27 +81,15 @@ def _step_folder(name: str | Path) -> StepFolder:
 def _load_base(source: str | Path, dtype: "torch.dtype", vae: str | Path | None) -> "DiffusionPipeline":
     from diffusers import DiffusionPipeline
 
-    parts: dict[str, Any] = {} if vae is None else {"vae": _load_vae(vae, dtype)}
-    pipe = DiffusionPipeline.from_pretrained(source, use_safetensors=True, **dtype_option(dtype), **parts)
+    from diffkit.models.families.vae import load_vae
+
+    options = {"use_safetensors": True, **dtype_option(dtype)}
+    parts: dict[str, Any] = {} if vae is None else {"vae": load_vae(vae, **options)}
+    pipe = DiffusionPipeline.from_pretrained(source, **options, **parts)
     for name, part in pipe.components.items():
         if name.startswith("tokenizer") and part is not None:
             check_tokenizer(part, f"{source}/{name}")
     return pipe
-
-
-def _load_vae(vae: str | Path, dtype: "torch.dtype") -> Any:
-    from diffusers import AutoencoderKL
-
-    options = {"use_safetensors": True, **dtype_option(dtype)}
-    if (Path(vae).expanduser() / "config.json").is_file():
-        return AutoencoderKL.from_pretrained(Path(vae).expanduser(), **options)
-    source = resolve_pretrained(vae)
-    if isinstance(source, Path):
-        return AutoencoderKL.from_pretrained(source, subfolder="vae", **options)
-    try:
-        return AutoencoderKL.from_pretrained(source, **options)
-    except OSError:  # no VAE alone but a pipeline
-        return AutoencoderKL.from_pretrained(source, subfolder="vae", **options)
 
 
 def _add_adapters(pipe: Any, folders: Sequence[StepFolder], target: str) -> None:

@@ -184,7 +184,7 @@ def test_a_state_that_does_not_fit_changes_nothing(sd_folder):
     first = next(iter(state))
     state[first + ".typo"] = state.pop(first)
     before = {name: value.clone() for name, value in model.trainable_state().items()}
-    with pytest.raises(ValueError, match="missing: .*unknown: "):
+    with pytest.raises(ValueError, match=r"missing: .*unknown: "):
         model.load_trainable_state(state)
     assert all(torch.equal(value, before[name]) for name, value in model.trainable_state().items())
 

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler, UNet2DConditionModel
+from diffusers import DDPMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler, UNet2DConditionModel
 from torch import Tensor, nn
+from transformers import CLIPTokenizer
 
 from diffkit.export.merge import merge_adapters
 from diffkit.export.reload import apply_adapters
 from diffkit.models.families.scratch import build_parts
-from diffkit.utils.pretrained import resolve_pretrained
-from diffkit.utils.step_folder import StepFolder, read_step_folder
+from diffkit.models.families.vae import load_vae
+from diffkit.utils.device import dtype_option
+from diffkit.utils.pretrained import check_tokenizer, unroll_pretrained
 
 Parts = dict[str, Any]
 
@@ -95,38 +97,29 @@ class Family(ABC):
                 raise ValueError("model.pretrained is None: give a folder, a hub id or a packaged name such as "
                                  "'mini-sd', or family.scratch to begin with random weights.")
             return build_parts(self.scratch, self.text_parts)
-        step = read_step_folder(source) if isinstance(source, Path) else None
-        if step is not None and not step.is_pipeline:
-            return self._load_adapted(step, vae)
-        weights = {"dtype": torch.float32, "use_safetensors": None if self.allow_pickle else True}
-        parts: Parts = {"unet": UNet2DConditionModel.from_pretrained(
-            source, subfolder="unet", torch_dtype=torch.float32, use_safetensors=weights["use_safetensors"])}
-        parts["vae"] = self._load_vae(vae or source)
-        for tokenizer, encoder, encoder_class in self.text_parts:
-            parts[tokenizer] = load_tokenizer(source, tokenizer)
-            parts[encoder] = encoder_class.from_pretrained(  # type: ignore[attr-defined]
-                source, subfolder=encoder, **weights)
-        noise = DDPMScheduler.from_pretrained(source, subfolder="scheduler")
-        parts["noise_scheduler"] = noise
-        parts["scheduler"] = sampling_scheduler(noise)
-        return parts
-
-    def _load_adapted(self, step: StepFolder, vae: str | Path | None) -> Parts:
-        """The base of a step folder, with the folder's adapters merged into its weights."""
-        if step.base is None or not step.adapters:
-            raise ValueError(f"pretrained {str(step.path)!r} holds adapters, but not which model they belong to: "
-                             "load them onto that model and save a whole pipeline first.")
-        parts = self.load(resolve_pretrained(step.base), vae=vae)
+        whole, adapters = unroll_pretrained(source) if isinstance(source, Path) else (source, [])
+        parts = self._load_whole(whole, vae)
         components = {name: parts[name] for name in self.component_names}
-        apply_adapters(components, step, step.base)
-        for component in components.values():
-            merge_adapters(component)
+        for step in adapters:
+            apply_adapters(components, step, str(whole))
+            for component in components.values():
+                merge_adapters(component)
         return parts
 
-    def _load_vae(self, source: str | Path) -> AutoencoderKL:
-        subfolder = None if (Path(source) / "config.json").is_file() else "vae"
-        return AutoencoderKL.from_pretrained(source, subfolder=subfolder, torch_dtype=torch.float32,
-                                             use_safetensors=None if self.allow_pickle else True)
+    def _load_whole(self, source: str | Path, vae: str | Path | None) -> Parts:
+        options = {**dtype_option(torch.float32), **self._weights_option()}
+        parts: Parts = {"unet": UNet2DConditionModel.from_pretrained(source, subfolder="unet", **options),
+                        "vae": load_vae(vae or source, **options)}
+        for tokenizer, encoder, encoder_class in self.text_parts:
+            parts[tokenizer] = CLIPTokenizer.from_pretrained(source, subfolder=tokenizer)
+            check_tokenizer(parts[tokenizer], f"{source}/{tokenizer}")
+            parts[encoder] = encoder_class.from_pretrained(  # type: ignore[attr-defined]
+                source, subfolder=encoder, dtype=torch.float32, **self._weights_option())
+        noise = DDPMScheduler.from_pretrained(source, subfolder="scheduler")
+        return {**parts, "noise_scheduler": noise, "scheduler": sampling_scheduler(noise)}
+
+    def _weights_option(self) -> dict[str, bool]:
+        return {} if self.allow_pickle else {"use_safetensors": True}
 
     @abstractmethod
     def encode_text(self, parts: Mapping[str, Any], prompts: Sequence[str]) -> Conditioning:
@@ -147,24 +140,6 @@ class Family(ABC):
     def pipeline_options(self) -> dict[str, Any]:
         """Arguments of the pipeline's constructor that are not parts."""
         return {}
-
-
-def load_tokenizer(source: str | Path, subfolder: str) -> Any:
-    """Loads a CLIP tokenizer and refuses an impossible one.
-
-    ``CLIPTokenizer.from_pretrained`` returns a tokenizer of two tokens and endless length, without a word, where the
-    folder is missing or empty.
-
-    Raises:
-        ValueError: the tokenizer has no real vocabulary or no maximum length.
-    """
-    from transformers import CLIPTokenizer
-
-    tokenizer = CLIPTokenizer.from_pretrained(source, subfolder=subfolder)
-    if len(tokenizer) < 256 or tokenizer.model_max_length > 10_000:
-        raise ValueError(f"{source}: the tokenizer in {subfolder!r} has {len(tokenizer)} tokens and a maximum length "
-                         f"of {tokenizer.model_max_length}: its files are missing or damaged.")
-    return tokenizer
 
 
 def token_ids(tokenizer: Any, prompts: Sequence[str], device: torch.device) -> Tensor:

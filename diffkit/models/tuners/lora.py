@@ -31,7 +31,8 @@ class LoRATuner(Tuner):
         alpha: strength; ``rank`` where None, so that the factor is 1.
         target_modules: endings of layer names, or one regular expression; None takes the attention layers.
         dropout: probability that an adapter's input is dropped, in [0, 1).
-        init: how A begins; ``gaussian`` is N(0, 1/rank) as the diffusers scripts have it, ``kaiming`` is PEFT's default.
+        init: how A begins: ``gaussian`` with standard deviation 1/rank, as in the scripts of diffusers, or
+            ``kaiming``, PEFT's default.
         options: further options of ``peft.LoraConfig`` (``use_rslora`` …).
     """
 
@@ -84,7 +85,7 @@ class LoRATuner(Tuner):
                                       f"{did_you_mean(target, endings)}" for target in lost))
 
     def artifact(self, model: "LatentDiffusion") -> Artifact:
-        return AdapterArtifact(component=self.component, module=self.module(model), base=str(model.pretrained),
+        return AdapterArtifact(component=self.component, module=self.module(model), base=model.pretrained,
                                adapter=self.adapter)
 
     def describe(self) -> str:

@@ -1,0 +1,65 @@
+"""Every shipped config is built and trained two steps, on a tiny model and tiny pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diffkit.apis.train import train
+from tests.tiny import tiny_sd, tiny_sdxl
+
+ROOT = Path(__file__).parents[2] / "configs"
+#: A config whose name ends in _test only measures.
+TRAINED = sorted(path for path in ROOT.glob("*/*.py") if path.parent.name != "_base_" and "_test" not in path.stem)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory) -> Path:
+    """Three pictures with captions."""
+    folder = tmp_path_factory.mktemp("photographs")
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 40, 48, 3), dtype=np.uint8)
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text("a photo of a dog")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return {"StableDiffusion": tiny_sd(folder / "sd"), "StableDiffusionXL": tiny_sdxl(folder / "sdxl")}
+
+
+def options(path: Path, photographs: Path, models: dict[str, Path]) -> dict:
+    """What makes a config small; everything else stays as it is shipped."""
+    from mmengine.config import Config
+
+    config = Config.fromfile(path)
+    small = {"train_cfg.max_iters": 2, "train_dataloader.batch_size": 1, "train_dataloader.num_workers": 0,
+             "train_dataloader.persistent_workers": False, "model.generation": {"num_inference_steps": 1},
+             "optim_wrapper.accumulative_counts": 1, "env_cfg.num_threads": 1}
+    dataset = config.train_dataloader.dataset
+    small["train_dataloader.dataset.resolution"] = 32
+    if "data_root" in dataset and not str(dataset.data_root).startswith("shapes:"):
+        small["train_dataloader.dataset.data_root"] = str(photographs)
+    if "num_class_images" in dataset:
+        small["train_dataloader.dataset.num_class_images"] = 2
+    if "length" in dataset:
+        small["train_dataloader.dataset.length"] = 8
+    if config.model.get("pretrained") is not None:
+        small["model.pretrained"] = str(models[config.model.family.type.__name__])
+    for number, hook in enumerate(config.get("custom_hooks", [])):
+        if hook["type"].__name__ in ("SampleHook", "PriorImagesHook"):
+            small[f"custom_hooks.{number}.num_inference_steps"] = 1
+    return small
+
+
+@pytest.mark.parametrize("path", TRAINED, ids=lambda path: path.stem)
+def test_config_trains(path, photographs, models, tmp_path):
+    work_dir = train(path, work_dir=tmp_path / "run", cfg_options=options(path, photographs, models))
+    step = work_dir / "step1"
+    assert (step / "manifest.json").is_file()
+    whole = (step / "model_index.json").is_file()
+    lora = (step / "pytorch_lora_weights.safetensors").is_file() and (step / "unet/adapter_config.json").is_file()
+    assert whole != lora

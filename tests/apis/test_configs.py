@@ -131,3 +131,10 @@ def test_a_missing_base_is_named(root):
         FileNotFoundError, match=r"first_config.py, line 9: the base .*runtime.py does not exist"
     ):
         copy_config("first_config")
+
+
+@pytest.mark.parametrize("path", list_configs(), ids=lambda path: path.stem)
+def test_every_shipped_config_can_be_copied(path, tmp_path):
+    copied = copy_config(path.stem, tmp_path / "mine")[0]
+    assert Config.fromfile(copied).to_dict() == Config.fromfile(path).to_dict()
+    assert summary(path), "a config needs a docstring for diffkit list-cfg"

@@ -18,6 +18,7 @@ COMMANDS = (
     "test",
     "text2images",
     "demo_lora",
+    "measure",
     "list-cfg",
     "copy-cfg",
     "check",

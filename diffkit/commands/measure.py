@@ -1,0 +1,88 @@
+"""Measure a miniature, or trainings on it, and write the tables of the documentation."""
+
+import argparse
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+from diffkit.commands.arguments import key_value
+from diffkit.utils.overrides import parse_overrides
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the measurements, each with its arguments."""
+    kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
+    add: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+        "mini-sd": _mini_sd, "concept-gate": _concept_gate, "dreambooth": _dreambooth}
+    helps = {
+        "mini-sd": "what the miniature paints, what its VAE keeps, how fast it is",
+        "concept-gate": "which concepts it can be taught",
+        "dreambooth": "DreamBooth with and without prior pictures and caption dropout",
+    }
+    for name, fill in add.items():
+        kind = kinds.add_parser(name, help=helps[name], description=helps[name])
+        fill(kind)
+        kind.add_argument("--out", metavar="PATH", help="results, without suffix (default: docs/results/…)")
+
+
+def _mini_sd(parser: argparse.ArgumentParser) -> None:
+    _add_pretrained(parser)
+    parser.add_argument("--n", type=int, default=256, help="prompts of each kind (default: %(default)s)")
+    parser.add_argument("--photos", metavar="DIR", help="a folder of photographs for the VAE")
+    parser.add_argument(
+        "--parts", nargs="+", metavar="PART", help="of vae, speed, reload and prompts (default: all)")
+
+
+def _concept_gate(parser: argparse.ArgumentParser) -> None:
+    _add_pretrained(parser)
+    parser.add_argument("--concepts", nargs="+", metavar="NAME", help="(default: all)")
+    parser.add_argument("--n", type=int, default=256, help="ordinary drawings (default: %(default)s)")
+    parser.add_argument(
+        "--generated", type=int, default=32,
+        help="pictures of the untaught model for each concept (default: %(default)s)")
+
+
+def _dreambooth(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", help="(default: mini_sd_dreambooth_lora)")
+    parser.add_argument("--pretrained", metavar="MODEL", help="(default: that of the config)")
+    parser.add_argument("--variants", nargs="+", metavar="NAME",
+                        help="of full, no_caption_dropout, no_prior and unet_only (default: all)")
+    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="of the trainings (default: 0 1 2)")
+    parser.add_argument("--sampling-seeds", type=int, metavar="COUNT", help="(default: 4)")
+    parser.add_argument("--ordinary", type=int, metavar="COUNT", help="ordinary prompts (default: 128)")
+    parser.add_argument("--work-dir", help="of the trainings (default: work_dirs/measure_dreambooth)")
+    parser.add_argument("--image", metavar="FILE", help="contact sheet (default: docs/images/mini_sd_dreambooth.png)")
+    parser.add_argument("--cfg-options", nargs="+", action="extend", type=key_value, metavar="KEY=VALUE",
+                        help="override values of the config")
+
+
+def _add_pretrained(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pretrained", default="mini-sd", metavar="MODEL",
+        help="mini-sd, a folder or a step folder (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measures, writes the files and prints the table."""
+    given = {name: value for name, value in vars(args).items() if value is not None}
+    options: dict[str, Any] = {
+        name: value for name, value in given.items() if name not in ("kind", "run", "debug", "command")}
+    options["command"] = _command(args.kind, options)
+    if args.kind == "mini-sd":
+        from diffkit.apis.measure.mini_sd import measure_mini_sd as measure
+    elif args.kind == "concept-gate":
+        from diffkit.apis.measure.concept_gate import measure_concept_gate as measure  # type: ignore[assignment]
+    else:
+        from diffkit.apis.measure.dreambooth import measure_dreambooth as measure  # type: ignore[assignment]
+
+        options["cfg_options"] = parse_overrides(options.get("cfg_options"))
+    print(measure(**options))
+
+
+def _command(kind: str, options: dict[str, Any]) -> str:
+    """The command line that does the same."""
+    words = ["diffkit", "measure", kind]
+    for name, value in options.items():
+        words.append(f"--{name.replace('_', '-')}")
+        words += [str(item) for item in value] if isinstance(value, list) else [str(value)]
+    return shlex.join(words)

@@ -161,9 +161,7 @@ def _once(runner: Any, name: str, make: Any) -> Any:
 
 
 def _check_finite(weights: dict[str, torch.Tensor], step: int) -> None:
-    bad = [
-        name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()
-    ]
+    bad = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if bad:
         raise FloatingPointError(
             f"no checkpoint was written after iteration {step}: {len(bad)} trained tensors are not finite "

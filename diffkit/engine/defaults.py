@@ -43,9 +43,7 @@ def complete_schedules(schedules: Any, optimizer_steps: int) -> list[Any]:
     for schedule in schedules if isinstance(schedules, (list, tuple)) else [schedules]:
         if isinstance(schedule, dict):
             if schedule.get("by_epoch"):
-                raise ValueError(
-                    "param_scheduler.by_epoch=True is not supported: schedules count optimizer steps"
-                )
+                raise ValueError("param_scheduler.by_epoch=True is not supported: schedules count optimizer steps")
             schedule = {"end": optimizer_steps} | dict(schedule) | {"by_epoch": False}
         completed.append(schedule)
     return completed

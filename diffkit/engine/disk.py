@@ -12,9 +12,7 @@ def state_bytes(runner: Any) -> int:
     """Returns the bytes of the training's state: weights, averages, and what the optimizer keeps."""
     weights = _trained_bytes(runner)
     state = runner.optim_wrapper.optimizer.state
-    kept = sum(
-        value.nbytes for entry in state.values() for value in entry.values() if hasattr(value, "nbytes")
-    )
+    kept = sum(value.nbytes for entry in state.values() for value in entry.values() if hasattr(value, "nbytes"))
     averages = sum(hasattr(hook, "swapped") for hook in runner.hooks)
     return weights * (1 + averages) + (kept or 2 * weights)
 

@@ -50,9 +50,7 @@ class OptimWrapper(MMOptimWrapper):
         loss_scale: float = 2.0**16,
     ) -> None:
         if not isinstance(accumulative_counts, int) or accumulative_counts < 1:
-            raise ValueError(
-                f"accumulative_counts must be an integer of at least 1, given {accumulative_counts!r}"
-            )
+            raise ValueError(f"accumulative_counts must be an integer of at least 1, given {accumulative_counts!r}")
         if dtype not in _DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(map(repr, _DTYPES))}, given {dtype!r}")
         if max_skipped < 0:
@@ -62,9 +60,7 @@ class OptimWrapper(MMOptimWrapper):
         if dtype == "float16" and self.device.type == "cpu":
             raise ValueError("dtype 'float16' needs a GPU; on the CPU use 'bfloat16' or None")
         self.dtype = _DTYPES[dtype]
-        self.scaler = torch.amp.GradScaler(
-            self.device.type, init_scale=loss_scale, enabled=dtype == "float16"
-        )
+        self.scaler = torch.amp.GradScaler(self.device.type, init_scale=loss_scale, enabled=dtype == "float16")
         self.max_skipped = max_skipped
         self.skipped_in_row = 0
         self.optimizer_steps = 0
@@ -86,9 +82,7 @@ class OptimWrapper(MMOptimWrapper):
         """Autocast for the forward pass; without gradient exchange between processes where none is due."""
         with (
             super().optim_context(model),
-            torch.autocast(
-                self.device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None
-            ),
+            torch.autocast(self.device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None),
         ):
             yield
 

@@ -22,9 +22,7 @@ class TrainableConstructor:
             nothing is an error.
     """
 
-    def __init__(
-        self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None) -> None:
         unknown = set(paramwise_cfg or {}) - {"custom_keys"}
         if unknown:
             raise ValueError(f"paramwise_cfg has unknown keys {sorted(unknown)}; allowed: custom_keys")
@@ -74,9 +72,7 @@ class TrainableConstructor:
             if given not in self.custom_keys[key]:
                 continue
             if option not in self.optimizer_cfg:
-                raise ValueError(
-                    f"{given} of paramwise_cfg.custom_keys[{key!r}] needs optimizer.{option} to be set"
-                )
+                raise ValueError(f"{given} of paramwise_cfg.custom_keys[{key!r}] needs optimizer.{option} to be set")
             options[option] = self.optimizer_cfg[option] * self.custom_keys[key][given]
         return options
 
@@ -118,8 +114,7 @@ def _eight_bit(name: str) -> Any:
             import bitsandbytes
         except ImportError as error:
             raise ImportError(
-                f"optimizer {name} needs the package bitsandbytes (pip install bitsandbytes); "
-                "AdamW needs nothing"
+                f"optimizer {name} needs the package bitsandbytes (pip install bitsandbytes); AdamW needs nothing"
             ) from error
         return getattr(bitsandbytes.optim, name)(params, **options)
 
@@ -135,7 +130,5 @@ AdamW8bit = OPTIMIZERS.register_module(name="AdamW8bit", module=_eight_bit("Adam
 def check_optimizer_name(name: str) -> None:
     """Raises a ValueError with the nearest name if no optimizer is called ``name``."""
     if OPTIMIZERS.get(name) is None:
-        known = sorted(
-            {*OPTIMIZERS.module_dict, *(OPTIMIZERS.parent.module_dict if OPTIMIZERS.parent else ())}
-        )
+        known = sorted({*OPTIMIZERS.module_dict, *(OPTIMIZERS.parent.module_dict if OPTIMIZERS.parent else ())})
         raise ValueError(f"optimizer.type {name!r} is unknown{did_you_mean(name, known)}")

@@ -43,9 +43,7 @@ def load_optimizer_state(wrapper: OptimWrapper, saved: dict[str, Any], names: Na
     Raises:
         ResumeError: the parameters, or their groups, are not those of the checkpoint.
     """
-    own = [
-        [names[id(parameter)] for parameter in group["params"]] for group in wrapper.optimizer.param_groups
-    ]
+    own = [[names[id(parameter)] for parameter in group["params"]] for group in wrapper.optimizer.param_groups]
     given = [list(group["params"]) for group in saved["param_groups"]]
     check_keys("the optimizer's parameters", list(chain(*own)), list(chain(*given)))
     if own != given:
@@ -54,9 +52,7 @@ def load_optimizer_state(wrapper: OptimWrapper, saved: dict[str, Any], names: Na
             f"has groups of {list(map(len, given))}"
         )
     order = {name: number for number, name in enumerate(chain(*own))}
-    groups = [
-        group | {"params": [order[name] for name in group["params"]]} for group in saved["param_groups"]
-    ]
+    groups = [group | {"params": [order[name] for name in group["params"]]} for group in saved["param_groups"]]
     state = {order[name]: value for name, value in saved["state"].items()}
     wrapper.optimizer.load_state_dict({"state": state, "param_groups": groups})
     if wrapper.base_param_settings is not None and saved["base"] is not None:
@@ -100,10 +96,7 @@ def load_schedule_states(schedules: list[Any] | None, saved: list[dict[str, Any]
 
 def gather_gradients(wrapper: OptimWrapper) -> list[list[Any]]:
     """Returns the gradients of an accumulation that is not complete, by rank; all processes must call it."""
-    own = [
-        None if parameter.grad is None else parameter.grad.detach().cpu()
-        for parameter in wrapper.parameters()
-    ]
+    own = [None if parameter.grad is None else parameter.grad.detach().cpu() for parameter in wrapper.parameters()]
     if get_world_size() == 1:
         return [own]
     gathered: list[Any] = [None] * get_world_size()

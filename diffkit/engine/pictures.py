@@ -60,9 +60,7 @@ def captioned_grid(rows: Sequence[tuple[str, Sequence[Image.Image]]], captions: 
         draw.text((_MARGIN, top), label, fill="black", font=font)
         for column, image in enumerate(images):
             place = (_MARGIN + column * (cell + _MARGIN), top + label_height)
-            enlarged = image.convert("RGB").resize(
-                (image.width * zoom, image.height * zoom), Image.Resampling.NEAREST
-            )
+            enlarged = image.convert("RGB").resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
             sheet.paste(enlarged, place)
     for column, wrapped in enumerate(lines):
         corner = (_MARGIN + column * (cell + _MARGIN), height - footer)

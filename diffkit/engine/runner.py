@@ -160,9 +160,7 @@ class Runner(MMRunner):
         return -(-self.max_iters // self.optim_wrapper.accumulative_counts)
 
     def _build_param_scheduler(self, scheduler: Any, optim_wrapper: MMOptimWrapper) -> list[Any]:
-        return super()._build_param_scheduler(
-            complete_schedules(scheduler, self.optimizer_steps()), optim_wrapper
-        )
+        return super()._build_param_scheduler(complete_schedules(scheduler, self.optimizer_steps()), optim_wrapper)
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
         """Registers the default hooks that the config does not replace or switch off by None."""
@@ -174,13 +172,9 @@ class Runner(MMRunner):
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         log_to_file(self.logger, describe_environment())
-        if self.cfg:
-            log_to_file(self.logger, f"Config:\n{self.cfg.pretty_text}")
 
     def dump_config(self) -> None:
-        """Writes the config beside the logs of this run; ``train`` writes it to the work folder too."""
-        if self.rank == 0 and self.cfg:
-            self.cfg.dump(os.path.join(self.log_dir, "config.py"))
+        """Does nothing: ``train`` writes it, once the work folder is this run's; trackers have it too."""
 
     def train(self) -> nn.Module:
         """Trains to the end.

@@ -32,11 +32,7 @@ def pack(value: Any, tensors: dict[str, torch.Tensor], name: str = "") -> Any:
     if isinstance(value, dict):
         if all(isinstance(key, str) and not key.startswith("__") for key in value):
             return {key: pack(item, tensors, _join(name, key)) for key, item in value.items()}
-        return {
-            _ITEMS: [
-                [pack(key, tensors), pack(item, tensors, _join(name, key))] for key, item in value.items()
-            ]
-        }
+        return {_ITEMS: [[pack(key, tensors), pack(item, tensors, _join(name, key))] for key, item in value.items()]}
     if isinstance(value, (list, tuple)):
         items = [pack(item, tensors, _join(name, number)) for number, item in enumerate(value)]
         return items if isinstance(value, list) else {_TUPLE: items}
@@ -69,9 +65,7 @@ def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
     """Writes tensors of any device to a safetensors file; tensors that share memory are written apart."""
     save_file(
         {
-            name: tensor.detach().cpu().contiguous().clone()
-            if _is_view(tensor)
-            else tensor.detach().cpu().contiguous()
+            name: tensor.detach().cpu().contiguous().clone() if _is_view(tensor) else tensor.detach().cpu().contiguous()
             for name, tensor in tensors.items()
         },
         path,

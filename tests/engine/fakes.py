@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from diffkit.datasets.draw import as_draw
+from diffkit.models.generation import GenerationSettings
 from diffkit.registry import DATASETS, HOOKS, MODELS
 
 
@@ -23,13 +24,15 @@ class FakeTuner:
 class FakeModel(BaseModel):
     """Regression with noise and dropout from the global generators; ``frozen`` is what is not trained."""
 
-    def __init__(self, width=4, fail_at=()):
+    def __init__(self, width=4, fail_at=(), noise=0.1, dropout=0.2):
         super().__init__()
         self.frozen = nn.Linear(width, width).requires_grad_(False)
-        self.net = nn.Sequential(nn.Linear(width, 8), nn.Dropout(0.2), nn.Linear(8, width))
+        self.net = nn.Sequential(nn.Linear(width, 8), nn.Dropout(dropout), nn.Linear(8, width))
         self.text_encoder = nn.Linear(width, width)
         self.tuners = {"net": FakeTuner()}
         self.fail_at = tuple(fail_at)
+        self.noise = noise
+        self.settings = GenerationSettings(guidance_scale=4.0)
         self.calls = 0
         self.seen = []
 
@@ -37,7 +40,7 @@ class FakeModel(BaseModel):
         if mode != "loss":
             return [{"image": value} for value in x]
         noise = torch.randn_like(x)
-        predicted = self.net(self.frozen(x) + 0.1 * noise + self.text_encoder(x))
+        predicted = self.net(self.frozen(x) + self.noise * noise + self.text_encoder(x))
         loss = (predicted - x).square().mean()
         self.seen += [int(i) for i in index]
         if self.fail_at and MessageHub.get_current_instance().get_info("iter") in self.fail_at:
@@ -103,9 +106,7 @@ class FakeData(Dataset):
     def __getitem__(self, item):
         draw = as_draw(item)
         generator = torch.Generator().manual_seed(draw.seed % 2**31)
-        x = torch.full((self.width,), float(draw.index)) / 7 + 0.1 * torch.randn(
-            self.width, generator=generator
-        )
+        x = torch.full((self.width,), float(draw.index)) / 7 + 0.1 * torch.randn(self.width, generator=generator)
         return {"x": x, "index": draw.index}
 
 
@@ -139,3 +140,11 @@ class StopAfter(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         runner.train_loop.stop_training = runner.iter + 1 == self.iterations
+
+
+@HOOKS.register_module(force=True)
+class BreakExports(Hook):
+    """Lets the first process fail when it writes exports."""
+
+    def before_train(self, runner):
+        runner.bare_model.artifacts = None

@@ -46,16 +46,14 @@ class ProgressHook(Hook):
                 self._emitters.append((handler, handler.emit))
                 setattr(handler, "emit", functools.partial(_write_above_bar, handler))  # noqa: B010
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Moves the bar, or prints a line if one is due."""
         if runner.rank != 0:
             return
         done = runner.iter + 1
         if self._bar is not None:
-            if self._bar.update(1):
-                self._bar.set_postfix_str(self._facts(runner), refresh=False)
+            if self._bar.update(1) or done == runner.max_iters:
+                self._bar.set_postfix_str(self._facts(runner))
         elif done % (self.interval or max(1, runner.max_iters // 20)) == 0 or done == runner.max_iters:
             runner.logger.info(
                 f"{done}/{runner.max_iters} ({100 * done // runner.max_iters}%) "
@@ -84,7 +82,7 @@ class ProgressHook(Hook):
         return f"{1 / max(per_iteration, 1e-9):.2f} it/s, {left} left"
 
 
-def _write_above_bar(handler: logging.StreamHandler, record: logging.LogRecord) -> None:
+def _write_above_bar(handler: Any, record: logging.LogRecord) -> None:
     tqdm.write(handler.format(record), file=handler.stream)
 
 

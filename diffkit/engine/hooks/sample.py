@@ -28,8 +28,8 @@ class SampleHook(Hook):
         interval: iterations from one sampling to the next, at least 1; the end of the training is sampled
             too.
         negative_prompt: what to steer away from.
-        num_inference_steps: steps of the sampler, at least 1.
-        guidance_scale: of classifier-free guidance; 1 is none.
+        num_inference_steps: steps of the sampler, at least 1; None takes the model's own setting.
+        guidance_scale: of classifier-free guidance, 1 is none; None takes the model's own setting.
         seed: of the first prompt's picture; each next prompt has the next seed.
         height: pixels; None takes the model's own size.
         width: pixels; None takes the model's own size.
@@ -45,8 +45,8 @@ class SampleHook(Hook):
         prompts: Sequence[str],
         interval: int = 100,
         negative_prompt: str | None = None,
-        num_inference_steps: int = 25,
-        guidance_scale: float = 7.5,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
         seed: int = 0,
         height: int | None = None,
         width: int | None = None,
@@ -97,7 +97,7 @@ class SampleHook(Hook):
         images = self.generate(runner)
         folder = Path(runner.work_dir) / "samples"
         folder.mkdir(exist_ok=True)
-        for path, image, text in zip(self._paths(folder, done), images, self._texts(done), strict=True):
+        for path, image, text in zip(self._paths(folder, done), images, self._texts(runner, done), strict=True):
             save_picture(image, path, text)
         rows = [(f"after {done} iterations" if done else "before training", images)]
         if self.compare_base and self._base is not None and done:
@@ -135,8 +135,9 @@ class SampleHook(Hook):
     def _paths(self, folder: Path, done: int) -> list[Path]:
         return [folder / f"step{done:06d}_{i}_{slug(prompt)}.png" for i, prompt in enumerate(self.prompts)]
 
-    def _texts(self, done: int) -> list[dict[str, Any]]:
-        given = {name: value for name, value in self.settings.items() if value is not None}
+    def _texts(self, runner: Any, done: int) -> list[dict[str, Any]]:
+        settings = vars(runner.bare_model.settings.updated(**self.settings))
+        given = {name: value for name, value in settings.items() if value is not None}
         return [
             {"prompt": prompt, "seed": seed, "iterations": done, **given}
             for prompt, seed in zip(self.prompts, self.seeds, strict=True)

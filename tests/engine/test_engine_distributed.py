@@ -1,0 +1,116 @@
+"""Two processes on the CPU."""
+
+import os
+import time
+
+import pytest
+
+from diffkit.engine.state_io import load_tensors
+from tests.engine.processes import LONG, context, train, wait_for
+from tests.engine.test_engine_resume import assert_same_checkpoint
+
+VARIANTS = {
+    "average and samples": {
+        "custom_hooks": [
+            {"type": "EMAHook", "decay": 0.9},
+            {"type": "SampleHook", "prompts": ["a"], "interval": 2},
+        ]
+    },
+    "incomplete accumulation": {"optim_wrapper.accumulative_counts": 4},
+}
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Starts the two processes of a training; they are ended after the test."""
+    started = []
+
+    def pair(name, **changes):
+        (tmp_path / f"{name}.store").unlink(missing_ok=True)
+        ranks = []
+        for rank in (0, 1):
+            args = (tmp_path / name, tmp_path / f"{name}.log{rank}", changes, rank, 2)
+            ranks.append(context().Process(target=train, args=args))
+            ranks[-1].start()
+        started.extend(ranks)
+        return ranks
+
+    yield pair
+    for process in started:
+        process.kill()
+        process.join()
+
+
+def finish(tmp_path, name, ranks):
+    for rank, process in enumerate(ranks):
+        process.join(120)
+        assert process.exitcode == 0, (tmp_path / f"{name}.log{rank}").read_text()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_two_processes_resume_bit_for_bit(tmp_path, pair, variant):
+    changes = VARIANTS[variant]
+    finish(tmp_path, "whole", pair("whole", **changes))
+    stop = {"default_hooks.stop": {"type": "StopAfter", "iterations": 3}}
+    finish(tmp_path, "parts", pair("parts", **changes, **stop))
+    finish(tmp_path, "parts", pair("parts", **changes, resume=True))
+    assert_same_checkpoint(tmp_path / "whole/step5", tmp_path / "parts/step5")
+    assert "Saved" in (tmp_path / "parts.log0").read_text()
+    assert "Saved" not in (tmp_path / "parts.log1").read_text()
+    if variant == "incomplete accumulation":
+        assert (tmp_path / "whole/step2/state/gradients_rank1.safetensors").exists()
+
+
+def test_two_processes_see_what_one_sees_with_twice_the_batch(tmp_path, pair):
+    """Without noise and dropout the gradients are the same."""
+    quiet = {"model.noise": 0.0, "model.dropout": 0.0, "optim_wrapper.optimizer": {"type": "SGD", "lr": 0.1}}
+    finish(tmp_path, "two", pair("two", **quiet))
+    process = context().Process(
+        target=train,
+        args=(tmp_path / "one", tmp_path / "one.log", quiet | {"train_dataloader.batch_size": 4}),
+    )
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    left, right = (load_tensors(tmp_path / name / "step5/state/model.safetensors") for name in ("one", "two"))
+    for key in left:
+        assert (left[key] - right[key]).abs().max() <= 1e-6
+
+
+def test_a_signal_to_one_process_stops_both_at_the_same_step(tmp_path, pair):
+    ranks = pair("w", **{"train_cfg.max_iters": LONG, "default_hooks.progress": {"interval": 1}})
+    wait_for(tmp_path / "w.log0", "it/s", ranks[0])
+    os.kill(ranks[1].pid, 15)
+    for process in ranks:
+        process.join(60)
+    assert [process.exitcode for process in ranks] == [143, 143]
+    assert "Stopped by signal 15" in (tmp_path / "w.log0").read_text()
+
+
+def test_when_one_process_dies_the_other_ends_and_says_why(tmp_path, pair):
+    ranks = pair("w", **{"train_cfg.max_iters": LONG, "default_hooks.progress": {"interval": 1}})
+    wait_for(tmp_path / "w.log0", "it/s", ranks[0])
+    ranks[1].kill()
+    begin = time.monotonic()
+    ranks[0].join(60)
+    assert ranks[0].exitcode == 1 and time.monotonic() - begin < 30
+    assert "Connection closed by peer" in (tmp_path / "w.log0").read_text()
+
+
+def test_a_failed_save_ends_both(tmp_path, pair):
+    ranks = pair("w", **{"default_hooks.stop": {"type": "BreakExports"}})
+    for process in ranks:
+        process.join(60)
+    assert [process.exitcode for process in ranks] == [1, 1]
+    assert "process 0 could not write" in (tmp_path / "w.log1").read_text()
+
+
+def test_another_number_of_processes_is_refused(tmp_path, pair):
+    finish(tmp_path, "w", pair("w"))
+    process = context().Process(
+        target=train, args=(tmp_path / "w", tmp_path / "log", {"resume": True, "train_cfg.max_iters": 9})
+    )
+    process.start()
+    process.join(60)
+    assert process.exitcode == 1
+    assert "number of processes: 2 -> 1" in (tmp_path / "log").read_text()

@@ -33,6 +33,39 @@ def fits(value: Any, annotation: ast.expr, source: Source) -> bool:
     return _Judge(source).fits(value, annotation, 0)
 
 
+def misfits(value: Any, annotation: ast.expr, source: Source) -> list[str]:
+    """Returns the keys or indexes of the parts that keep a dict or list from fitting; empty when it is the
+    whole.
+
+    Args:
+        value: a value that does not fit.
+        annotation: the type as written in the source.
+        source: the module in which it is written.
+    """
+    judge = _Judge(source)
+    parts = (
+        list(value.items())
+        if isinstance(value, dict)
+        else list(enumerate(value))
+        if isinstance(value, list | tuple)
+        else []
+    )
+    for option in judge.options(annotation):
+        element = judge.element(option, isinstance(value, dict))
+        if element is not None:
+            return [str(key) for key, part in parts if not judge.fits(part, element, 0)]
+    return []
+
+
+def fits_default(value: Any, default: Any) -> bool:
+    """Returns whether a value can stand where an argument without annotation has this default."""
+    if isinstance(default, bool):
+        return value is None or isinstance(value, bool)
+    if isinstance(default, int | float):
+        return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    return True
+
+
 def allowed_literals(annotation: ast.expr, source: Source) -> list[Any]:
     """Returns the values that the ``Literal``s of an annotation allow."""
     return _Judge(source).literals(annotation, 0)
@@ -65,6 +98,28 @@ class _Judge:
             case ast.Name() | ast.Attribute():
                 return self._fits_name(value, node, depth)
         return True
+
+    def options(self, node: ast.expr) -> list[ast.expr]:
+        """Returns the alternatives of an annotation."""
+        match node:
+            case ast.Constant(value=str(text)):
+                parsed = _parse(text)
+                return [] if parsed is None else self.options(parsed)
+            case ast.BinOp(left=left, right=right):
+                return self.options(left) + self.options(right)
+            case ast.Subscript(value=base, slice=inner) if _tail(base) in ("Optional", "Union"):
+                return [option for e in _elements(inner) for option in self.options(e)]
+        return [node]
+
+    def element(self, node: ast.expr, of_dict: bool) -> ast.expr | None:
+        """Returns the type of the parts of a dict or of a list, if the annotation says it."""
+        if not isinstance(node, ast.Subscript):
+            return None
+        name, inner = _tail(node.value), _elements(node.slice)
+        if of_dict:
+            return inner[1] if name in _MAPPINGS and len(inner) == 2 else None
+        is_list = name in _SEQUENCES and (name not in ("tuple", "Tuple") or len(inner) == 1)
+        return inner[0] if is_list else None
 
     def literals(self, node: ast.expr, depth: int) -> list[Any]:
         if depth > _DEPTH:
@@ -107,9 +162,7 @@ class _Judge:
         if name in _MAPPINGS:
             # A dict with a type stands for an object that is built later, which may be a mapping.
             return isinstance(value, dict) and (
-                "type" in value
-                or len(inner) < 2
-                or (every(value, inner[0]) and every(value.values(), inner[1]))
+                "type" in value or len(inner) < 2 or (every(value, inner[0]) and every(value.values(), inner[1]))
             )
         if name in ("type", "Type", "Callable"):
             return not isinstance(value, int | float)
@@ -138,17 +191,13 @@ class _Judge:
         if name in _MAPPINGS:
             return isinstance(value, dict)
         if name in _OBJECTS:
-            return _can_be_object(value)
+            return _can_be_object(value) and (not isinstance(value, dict) or "type" in value)
         if name == "Callable":
             return not isinstance(value, int | float)
         symbol = resolve_expression(self.source, node)
         if isinstance(symbol, Value):
             return _Judge(symbol.source).fits(value, symbol.node, depth + 1)
-        if (
-            isinstance(symbol, Definition)
-            and isinstance(symbol.node, ast.ClassDef)
-            and not base_names(symbol.node)
-        ):
+        if isinstance(symbol, Definition) and isinstance(symbol.node, ast.ClassDef) and not base_names(symbol.node):
             return _can_be_object(value)
         return True
 

@@ -75,13 +75,8 @@ class Code:
         if self.fields is not None:
             return {p.name: p.default for p in self.fields.params.values() if p.default is not None}
         args, arguments = self.node.args, self._arguments
-        found = {
-            a.arg: d
-            for a, d in zip(arguments[len(arguments) - len(args.defaults) :], args.defaults, strict=True)
-        }
-        return found | {
-            a.arg: d for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None
-        }
+        found = {a.arg: d for a, d in zip(arguments[len(arguments) - len(args.defaults) :], args.defaults, strict=True)}
+        return found | {a.arg: d for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None}
 
     @cached_property
     def annotations(self) -> dict[str, ast.expr]:
@@ -146,9 +141,7 @@ def method_code(mro: tuple[Base, ...], name: str) -> Code | None:
             kinds = decorator_names(method)
             if "classmethod" in kinds:
                 return None
-            return Code(
-                base.source, method, name, "staticmethod" not in kinds, tuple(mro[i + 1 :]), mro, True
-            )
+            return Code(base.source, method, name, "staticmethod" not in kinds, tuple(mro[i + 1 :]), mro, True)
     return None
 
 

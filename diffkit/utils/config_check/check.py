@@ -1,7 +1,6 @@
 """The check of a whole config: every fault in one message, before anything heavy is imported or loaded."""
 
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +8,12 @@ from mmengine.config import Config
 
 from diffkit.utils.config_check.faults import ConfigError, Fault, shown_path
 from diffkit.utils.config_check.helpers import helper_fault, helper_names
+from diffkit.utils.config_check.keys import keys_of_a_run
 from diffkit.utils.config_check.loading import lazy_types, load_config
 from diffkit.utils.config_check.options import SOURCE, apply_options
 from diffkit.utils.config_check.places import ConfigFiles, read_config_files
-from diffkit.utils.config_check.resolve import resolve
-from diffkit.utils.config_check.roles import CONFIG, RUNNER
 from diffkit.utils.config_check.rules import RULES, View
-from diffkit.utils.config_check.signatures import Signature, signature_of
-from diffkit.utils.config_check.symbols import Definition
-from diffkit.utils.config_check.walk import Walker, dotted_name, is_imported
+from diffkit.utils.config_check.walk import Walker, is_imported
 
 
 def check_config(config: str | Path | Config, cfg_options: dict[str, Any] | None = None) -> Config:
@@ -52,9 +48,9 @@ class _Check:
     def run(self) -> Config:
         self.faults += apply_options(self.cfg, self.options, self._arguments_at)
         plain = self._plain()
-        signature = self._keys(plain)
         self._check_imports()
-        helpers = helper_names(plain, set(signature.params))
+        signature = keys_of_a_run(plain.get("runner_type"))
+        helpers = helper_names(plain, set(signature.params), self.cfg._imported_names)
         for name in helpers:
             message = helper_fault(name, plain[name], set(signature.params), self.files)
             if message:
@@ -76,22 +72,10 @@ class _Check:
     def _plain(self) -> dict[str, Any]:
         return self.cfg._to_lazy_dict()
 
-    def _keys(self, plain: dict[str, Any]) -> Signature:
-        """Returns the keys of a run: the known ones and the arguments of the runner."""
-        schema = resolve(CONFIG)
-        assert isinstance(schema, Definition)
-        keys = replace(signature_of(schema), name="the config")
-        given = plain.get("runner_type")
-        runner = resolve(dotted_name(given) if is_imported(given) else RUNNER)
-        if isinstance(runner, Definition):
-            own = signature_of(runner).params
-            keys.params.update({k: p for k, p in own.items() if k not in keys.params and k != "cfg"})
-        return keys
-
     def _arguments_at(self, key: str) -> Collection[str]:
         node: Any = self._plain()
         if not key:
-            return self._keys(node).params
+            return keys_of_a_run(node.get("runner_type")).params
         for name in key.split("."):
             if isinstance(node, dict):
                 node = node.get(name, {})
@@ -110,15 +94,29 @@ class _Check:
                 if len(self.faults) > before and isinstance(location, str) and ", line " in location:
                     file, _, line = location.rpartition(", line ")
                     fault = self.faults.pop()
-                    self.faults.append(
-                        Fault(f"import {name}", fault.message, shown_path(file), int(line), "type")
-                    )
+                    self.faults.append(Fault(f"import {name}", fault.message, shown_path(file), int(line), "type"))
 
     def _report(self, key: str, message: str, kind: str) -> None:
-        if any(fault.key == key and fault.message == message for fault in self.faults):
+        if any(self._says_the_same(fault, key, message, kind) for fault in self.faults):
             return
+        if kind == "key":
+            message += self._merge_hint(key)
         file, line = self._where(key)
         self.faults.append(Fault(key, message, file, line, kind))
+
+    def _merge_hint(self, key: str) -> str:
+        """A key that comes from another file than its type may be left over from another type."""
+        own, kind = self.files.find(key), self.files.find(f"{key.rpartition('.')[0]}.type")
+        if own is None or kind is None or own.file == kind.file or kind.parts:
+            return ""
+        where = f"{shown_path(kind.file)}:{kind.line}"
+        return f"; the type is set in {where}, where update() merges: assign the whole dict anew"
+
+    @staticmethod
+    def _says_the_same(fault: Fault, key: str, message: str, kind: str) -> bool:
+        if fault.key == key:
+            return fault.message == message or fault.kind == kind == "type"
+        return fault.key.startswith("import ") and fault.message == message
 
     def _where(self, key: str) -> tuple[str, int | None]:
         if any(key == option or key.startswith(f"{option}.") for option in self.options):

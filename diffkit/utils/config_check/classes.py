@@ -6,9 +6,7 @@ from functools import lru_cache
 from diffkit.utils.config_check.source import Source
 from diffkit.utils.config_check.symbols import OPAQUE, Definition, Opaque, Symbol, lookup
 
-PLAIN_BASES = frozenset(
-    {"object", "ABC", "Generic", "Protocol", "Hashable", "Sized"}
-)  # they take no arguments
+PLAIN_BASES = frozenset({"object", "ABC", "Generic", "Protocol", "Hashable", "Sized"})  # they take no arguments
 
 Base = Definition | Opaque
 

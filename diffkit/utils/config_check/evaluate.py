@@ -133,9 +133,7 @@ def evaluate(node: ast.expr, names: Mapping[str, Any], source: Source) -> Any:
         return _Evaluator(names, source).value(node)
     except Unknown:
         raise
-    except (
-        Exception
-    ) as error:  # e.g. a comparison of a number with a text: the real program fails there as well
+    except Exception as error:  # e.g. a comparison of a number with a text: the real program fails there as well
         unknown = Unknown(str(error))
         unknown.error = error
         raise unknown from None
@@ -158,11 +156,7 @@ class _Evaluator:
             case ast.Set(elts=elts):
                 return set(self._elements(elts))
             case ast.Dict(keys=keys, values=values) if all(k is not None for k in keys):
-                return {
-                    self.value(k): self._lenient(v)
-                    for k, v in zip(keys, values, strict=True)
-                    if k is not None
-                }
+                return {self.value(k): self._lenient(v) for k, v in zip(keys, values, strict=True) if k is not None}
             case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
                 return _UNARY[type(op)](self.value(operand))
             case ast.BinOp(op=op, left=left, right=right) if type(op) in _ARITHMETIC:
@@ -289,7 +283,8 @@ class _Evaluator:
         if isinstance(node.func, ast.Attribute) and node.func.attr in _STR_METHODS:
             owner = self.value(node.func.value)
             if isinstance(owner, str | dict):
-                return getattr(owner, node.func.attr)(*[self.value(a) for a in node.args])
+                found = getattr(owner, node.func.attr)(*[self.value(a) for a in node.args])
+                return found if isinstance(found, str | bool) else list(found)
         raise Unknown(name)
 
     def _types(self, node: ast.expr) -> tuple[type, ...]:

@@ -51,7 +51,7 @@ class ConfigError(ValueError):
 def shown_path(path: str | Path) -> str:
     """Returns a path as a user would type it: relative when it lies below the working directory."""
     relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
+    return os.path.normpath(path) if relative.startswith("..") else relative
 
 
 def shown(value: object, limit: int = 80) -> str:

@@ -20,6 +20,7 @@ from diffkit.utils.config_check.faults import shown
 from diffkit.utils.config_check.symbols import Definition, is_near, lookup
 from diffkit.utils.near import did_you_mean
 
+_LOOP = 64  # rounds of a loop that are tried
 _DEPTH = 5  # calls followed inside one another
 _REFUSALS = {"ValueError", "TypeError", "KeyError", "AssertionError"}
 _CAUGHT: dict[str, type[Exception]] = {
@@ -120,10 +121,8 @@ class _Trial:
                     yield from self._calls(value)
                     if not isinstance(node, ast.Expr):
                         self._assign(node.targets if isinstance(node, ast.Assign) else [node.target], value)
-                case ast.For(iter=ast.Tuple(elts=items) | ast.List(elts=items)):
-                    for item in items:
-                        self._assign([node.target], item)
-                        yield from self._block(node.body, about)
+                case ast.For():
+                    yield from self._loop(node, about)
                 case ast.Try(body=[ast.Expr(value=value) | ast.Assign(value=value) as only]):
                     yield from self._attempt(node, value)
                     self._forget(only)
@@ -137,6 +136,30 @@ class _Trial:
             self.ended = any(isinstance(child, ast.Return) for child in ast.walk(node))
         else:
             yield from self._block(node.body if test else node.orelse, (*self._origin(node.test), *about))
+
+    def _loop(self, node: ast.For, about: tuple[str, ...]) -> Iterator[Demand]:
+        if isinstance(node.iter, ast.Tuple | ast.List):
+            for item in node.iter.elts:
+                self._assign([node.target], item)
+                yield from self._block(node.body, about)
+            return
+        items = self._value(node.iter)
+        if items is Unknown or len(items) > _LOOP:
+            self._forget(node)
+            return
+        origin = self._origin(node.iter)
+        for item in items:
+            self._take(node.target, item, origin)
+            yield from self._block(node.body, about)
+
+    def _take(self, target: ast.expr, item: Any, origin: tuple[str, ...]) -> None:
+        """Gives the names of a loop their values; an item that names an argument is about that argument."""
+        parts = item if isinstance(item, tuple) else (item,)
+        targets = target.elts if isinstance(target, ast.Tuple) else [target]
+        named = tuple(o for o in origin if o in parts) or origin
+        for name, part in zip(targets, parts, strict=False):
+            if isinstance(name, ast.Name):
+                self.names[name.id], self.origins[name.id] = part, named
 
     def _attempt(self, node: ast.Try, value: ast.expr) -> Iterator[Demand]:
         """Tries one expression, and goes into the handler of the error that it raises."""
@@ -207,8 +230,7 @@ class _Trial:
         names = [
             child.id if isinstance(child, ast.Name) else f"self.{child.attr}"
             for child in ast.walk(node)
-            if isinstance(child, ast.Name)
-            or (isinstance(child, ast.Attribute) and self._is_self(child.value))
+            if isinstance(child, ast.Name) or (isinstance(child, ast.Attribute) and self._is_self(child.value))
         ]
         return tuple(dict.fromkeys(o for name in names for o in self.origins.get(name, ())))
 
@@ -266,9 +288,7 @@ class _Trial:
         for name, value in given.items():
             if name not in names:
                 hint = did_you_mean(name, names)
-                yield Demand(
-                    (f'{code.owner} takes no argument "{name}" (given {shown(value)}){hint}', paths[name])
-                )
+                yield Demand((f'{code.owner} takes no argument "{name}" (given {shown(value)}){hint}', paths[name]))
             elif (
                 value is not Unknown
                 and name in code.annotations
@@ -289,11 +309,7 @@ class _Trial:
 
     def _callee(self, call: ast.Call) -> Code | None:
         func = call.func
-        if (
-            isinstance(func, ast.Attribute)
-            and ast.unparse(func.value) == "super()"
-            and func.attr == "__init__"
-        ):
+        if isinstance(func, ast.Attribute) and ast.unparse(func.value) == "super()" and func.attr == "__init__":
             return constructor_code(list(self.code.rest), self.code.mro)
         if isinstance(func, ast.Attribute) and self._is_self(func.value):
             return method_code(self.code.mro, func.attr)
@@ -302,8 +318,4 @@ class _Trial:
         symbol = lookup(self.code.source, func.id)
         if not isinstance(symbol, Definition):
             return None
-        return (
-            constructor_code(linearize(symbol))
-            if isinstance(symbol.node, ast.ClassDef)
-            else function_code(symbol)
-        )
+        return constructor_code(linearize(symbol)) if isinstance(symbol.node, ast.ClassDef) else function_code(symbol)

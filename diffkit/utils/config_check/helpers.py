@@ -7,23 +7,20 @@ A name that nothing reads has no effect, and the check says so. A name that begi
 always allowed.
 """
 
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any
-
-from mmengine.config.lazy import LazyAttr, LazyObject
 
 from diffkit.utils.config_check.faults import shown
 from diffkit.utils.config_check.places import ConfigFiles
 from diffkit.utils.near import did_you_mean, edit_distance, nearest
 
 
-def helper_names(cfg: dict[str, Any], keys: set[str]) -> list[str]:
+def helper_names(cfg: dict[str, Any], keys: set[str], imported: set[str]) -> list[str]:
     """Returns the top-level names that are neither keys of a run nor imported."""
     return [
         name
         for name, value in cfg.items()
-        if name not in keys
-        and not isinstance(value, LazyObject | LazyAttr | ModuleType | FunctionType | type)
+        if name not in keys and name not in imported and not isinstance(value, ModuleType)
     ]
 
 

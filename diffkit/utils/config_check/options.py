@@ -12,9 +12,7 @@ from diffkit.utils.near import did_you_mean
 SOURCE = "--cfg-options"
 
 
-def apply_options(
-    cfg: Config, options: dict[str, Any], arguments: Callable[[str], Collection[str]]
-) -> list[Fault]:
+def apply_options(cfg: Config, options: dict[str, Any], arguments: Callable[[str], Collection[str]]) -> list[Fault]:
     """Merges the options whose place exists, and returns a fault for each of the others.
 
     A key may be new where an object with a ``type`` takes it as an argument.

@@ -25,11 +25,7 @@ def missing_path(name: str, value: str, annotation: ast.expr | None, arguments: 
         arguments: all arguments of the same object.
     """
     if name in _MODELS or name == "vae":
-        return (
-            ""
-            if name == "vae" and (Path(value).expanduser() / "config.json").is_file()
-            else _missing_model(value)
-        )
+        return "" if name == "vae" and (Path(value).expanduser() / "config.json").is_file() else _missing_model(value)
     if name in ("data_root", "file") or name.endswith(("_data_root", "_file")):
         is_path = annotation is not None and "Path" in ast.unparse(annotation)
         return _missing_file(value) if is_path and not _is_made_later(name, arguments) else ""

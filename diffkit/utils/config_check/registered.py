@@ -1,4 +1,4 @@
-"""Classes that a config names by a string: ``"LoRATuner"``, ``"mmengine.LoggerHook"``, ``"torch.optim.AdamW"``.
+"""Classes that a config names by a string, such as ``"LoRATuner"`` or ``"torch.optim.AdamW"``.
 
 A dumped config holds such strings. The names that packages register are found by a search of their text,
 because the registries themselves are filled by importing the modules.

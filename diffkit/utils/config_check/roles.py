@@ -20,6 +20,7 @@ class Role:
         supplied: the arguments that the Runner gives when it builds the object.
         extras: a schema of keys that the Runner takes out before it builds the object.
         partial: whether the function is called later, with further arguments.
+        names: the usual keys of a dict whose keys are free.
     """
 
     pattern: str
@@ -29,6 +30,7 @@ class Role:
     supplied: tuple[str, ...] = ()
     extras: str = ""
     partial: bool = False
+    names: tuple[str, ...] = ()
 
     @property
     def needs_type(self) -> bool:
@@ -63,9 +65,7 @@ ROLES = (
         plain=True,
     ),
     Role("model.family.scratch.text_encoder", untyped="transformers.models.clip.CLIPTextConfig", plain=True),
-    Role(
-        "model.family.scratch.text_encoder_2", untyped="transformers.models.clip.CLIPTextConfig", plain=True
-    ),
+    Role("model.family.scratch.text_encoder_2", untyped="transformers.models.clip.CLIPTextConfig", plain=True),
     Role("model.family.scratch.scheduler", untyped="diffusers.schedulers.DDPMScheduler", plain=True),
     Role("model.objective", "OBJECTIVES"),
     Role("model.objective.loss", "LOSSES"),
@@ -123,6 +123,7 @@ ROLES = (
         supplied=("optimizer",),
         extras=_schema("param_scheduler_extras"),
     ),
+    Role("default_hooks", names=tuple(DEFAULT_HOOKS)),
     *(Role(f"default_hooks.{name}", "HOOKS", hook) for name, hook in DEFAULT_HOOKS.items()),
     Role("default_hooks.*", "HOOKS"),
     Role("custom_hooks.*", "HOOKS"),
@@ -144,9 +145,7 @@ def role_of(key: str) -> Role:
     names = key.split(".")
     for role in ROLES:
         pattern = role.pattern.split(".")
-        if len(pattern) == len(names) and all(
-            p == n or p == "*" for p, n in zip(pattern, names, strict=True)
-        ):
+        if len(pattern) == len(names) and all(p == n or p == "*" for p, n in zip(pattern, names, strict=True)):
             return role
     return _NO_ROLE
 

@@ -131,9 +131,7 @@ def env_cfg(
         raise ValueError(f"num_threads must be 1 or more, not {num_threads}")
 
 
-def mp_cfg(
-    mp_start_method: Literal["fork", "spawn", "forkserver"] = "fork", opencv_num_threads: int = 0
-) -> None:
+def mp_cfg(mp_start_method: Literal["fork", "spawn", "forkserver"] = "fork", opencv_num_threads: int = 0) -> None:
     """``env_cfg.mp_cfg``."""
 
 

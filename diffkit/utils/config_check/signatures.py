@@ -115,7 +115,7 @@ def _function(
 
 
 def _forwarded(source: Source, use: "_KeywordUse", owner: Definition | None, rest: list[Base]) -> Signature:
-    """Returns the arguments of the calls that get the ``**kwargs``, less those that the calls fill themselves."""
+    """Returns the arguments of the calls that get the ``**kwargs``, less those that the calls fill in."""
     params: dict[str, Param] = {}
     is_open = False
     for call in use.calls:
@@ -124,11 +124,7 @@ def _forwarded(source: Source, use: "_KeywordUse", owner: Definition | None, res
             return Signature("", {}, open=True)
         positional = [p.name for p in target.params.values() if p.positional]
         given = sum(not isinstance(a, ast.Starred) for a in call.args)
-        if (
-            isinstance(call.func, ast.Attribute)
-            and not _is_super(call.func.value)
-            and call.func.attr == "__init__"
-        ):
+        if isinstance(call.func, ast.Attribute) and not _is_super(call.func.value) and call.func.attr == "__init__":
             given -= 1  # Base.__init__(self, …)
         named = [k.arg for k in call.keywords if k.arg]
         target = target.without([*positional[: max(given, 0)], *named])
@@ -137,9 +133,7 @@ def _forwarded(source: Source, use: "_KeywordUse", owner: Definition | None, res
     return Signature("", params, is_open)
 
 
-def _call_target(
-    source: Source, call: ast.Call, owner: Definition | None, rest: list[Base]
-) -> Signature | None:
+def _call_target(source: Source, call: ast.Call, owner: Definition | None, rest: list[Base]) -> Signature | None:
     func = call.func
     if isinstance(func, ast.Name) and func.id == "cls" and owner is not None:
         return _constructor(linearize(owner))
@@ -181,15 +175,13 @@ class _KeywordUse:
 
     def _see(self, node: ast.AST) -> None:
         match node:
-            case ast.Call(
-                func=ast.Attribute(value=value, attr=attr), args=[ast.Constant(value=str(key)), *_]
-            ) if attr in _READERS and self._is_kwargs(value):
+            case ast.Call(func=ast.Attribute(value=value, attr=attr), args=[ast.Constant(value=str(key)), *_]) if (
+                attr in _READERS and self._is_kwargs(value)
+            ):
                 self._take(value, key)
             case ast.Subscript(value=value, slice=ast.Constant(value=str(key))) if self._is_kwargs(value):
                 self._take(value, key)
-            case ast.Compare(left=ast.Constant(value=str(key)), comparators=[value]) if self._is_kwargs(
-                value
-            ):
+            case ast.Compare(left=ast.Constant(value=str(key)), comparators=[value]) if self._is_kwargs(value):
                 self._take(value, key)
             case ast.Call(keywords=keywords):
                 for keyword in keywords:
@@ -206,10 +198,7 @@ def _params(source: Source, args: ast.arguments) -> dict[str, Param]:
     positional = [*args.posonlyargs, *args.args]
     defaults: list[ast.expr | None] = [None] * (len(positional) - len(args.defaults))
     defaults += args.defaults
-    found = [
-        Param(a.arg, a.annotation, d, d is None, True, source)
-        for a, d in zip(positional, defaults, strict=True)
-    ]
+    found = [Param(a.arg, a.annotation, d, d is None, True, source) for a, d in zip(positional, defaults, strict=True)]
     found += [
         Param(a.arg, a.annotation, d, d is None, False, source)
         for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True)

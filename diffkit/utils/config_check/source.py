@@ -73,9 +73,7 @@ def find_file(name: str) -> Path | None:
     for root in _top_locations(top, tuple(sys.path)):
         path = root.joinpath(*rest)
         candidates = (
-            [root]
-            if root.suffix == ".py" and not rest
-            else [path / "__init__.py", path.with_name(path.name + ".py")]
+            [root] if root.suffix == ".py" and not rest else [path / "__init__.py", path.with_name(path.name + ".py")]
         )
         for candidate in candidates:
             if candidate.is_file():

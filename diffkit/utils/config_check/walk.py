@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from types import NoneType
 from typing import Any
 
 from mmengine.config.lazy import LazyAttr, LazyObject
 
-from diffkit.utils.config_check.annotations import allowed_literals, as_text, fits
+from diffkit.utils.config_check.annotations import allowed_literals, as_text, fits, fits_default, misfits
 from diffkit.utils.config_check.evaluate import Unknown, evaluate
 from diffkit.utils.config_check.faults import shown
 from diffkit.utils.config_check.guards import broken_demands
@@ -38,6 +39,8 @@ class Walker:
         """Checks a value and all that is in it."""
         if isinstance(value, dict):
             self._visit_dict(value, key)
+        elif role_of(key).registry and not isinstance(value, list | tuple | NoneType):
+            self.report(key, f"must be a dict with a type, not {shown_type(value)}", "type")
         elif isinstance(value, list | tuple):
             for i, item in enumerate(value):
                 self.visit(item, f"{key}.{i}")
@@ -50,7 +53,9 @@ class Walker:
         target = self._target(node, role)
         return _signature(target, role, key) if isinstance(target, Definition) else None
 
-    def bind(self, node: dict[str, Any], signature: Signature, key: str) -> tuple[dict[str, Any], bool]:
+    def bind(
+        self, node: dict[str, Any], signature: Signature, key: str, may_be_typed: bool = False
+    ) -> tuple[dict[str, Any], bool]:
         """Holds the keys of a dict against a signature, and their values against the annotations.
 
         Returns:
@@ -67,7 +72,7 @@ class Walker:
                 fit = param is None or self._fits(value, param, signature, join(key, name))
                 sound[name] = value if fit else Unknown
         for name in unknown:
-            self.report(join(key, name), _unknown_key(name, node[name], signature), "key")
+            self.report(join(key, name), _unknown_key(name, node[name], signature, may_be_typed), "key")
         missing = [p.name for p in signature.params.values() if p.required and p.name not in node]
         for name in missing:
             if not _is_misspelt(name, unknown, signature):
@@ -85,7 +90,7 @@ class Walker:
         keys = {k: v for k, v in node.items() if role.plain or k not in RESERVED}
         if isinstance(target, Definition):
             signature = _signature(target, role, key)
-            sound, complete = self.bind(keys, signature, key)
+            sound, complete = self.bind(keys, signature, key, bool(role.registry) and "type" not in node)
             self._find_missing_paths(signature, sound, keys, key)
             if complete:
                 self._try_demands(target, sound, keys, key)
@@ -130,12 +135,14 @@ class Walker:
             None,
         )
         if twin is not None:
-            self.report(
-                join(key, twin), f'no such key (given {shown_type(node[twin])}); did you mean "type"?', "key"
-            )
+            self.report(join(key, twin), f'no such key (given {shown_type(node[twin])}); did you mean "type"?', "key")
         elif role.needs_type and node and not self._is_list_of(node, role):
             self.report(key, "needs a type: dict(type=…, …)", "key")
         for name, value in node.items():
+            twin = _twin(str(name), role.names)
+            if twin:
+                message = f'no such key (given {shown_type(value)}); did you mean "{twin}"?'
+                self.report(join(key, str(name)), message, "key")
             self.visit(value, join(key, str(name)))
 
     def _reject_missing(self, symbol: Symbol, key: str, role: Role | None = None) -> bool:
@@ -159,20 +166,32 @@ class Walker:
     def _fits(self, value: Any, param: Param, signature: Signature, key: str) -> bool:
         default = param.default
         is_default = value is None and default is not None and getattr(default, "value", 0) is None
-        if param.annotation is None or is_imported(value) or is_default:
+        if is_imported(value) or is_default:
             return True
+        if param.annotation is None:
+            return self._fits_default(value, param, signature, key)
         if fits(value, param.annotation, param.source) or not _is_honest(param):
             return True
+        parts = misfits(value, param.annotation, param.source)
+        if parts:
+            key, value = join(key, parts[0]), value[parts[0] if isinstance(value, dict) else int(parts[0])]
         allowed = allowed_literals(param.annotation, param.source)
         hint = did_you_mean(value, map(str, allowed)) if allowed and isinstance(value, str) else ""
-        self.report(
-            key, f"{signature.name} wants {as_text(param.annotation)}, given {shown(value)}{hint}", "type"
-        )
+        self.report(key, f"{signature.name} wants {as_text(param.annotation)}, given {shown(value)}{hint}", "type")
         return False
 
-    def _find_missing_paths(
-        self, signature: Signature, sound: dict[str, Any], keys: dict[str, Any], key: str
-    ) -> None:
+    def _fits_default(self, value: Any, param: Param, signature: Signature, key: str) -> bool:
+        try:
+            default = evaluate(param.default, {}, param.source) if param.default is not None else None
+        except Unknown:
+            return True
+        if fits_default(value, default):
+            return True
+        wanted = "True or False" if isinstance(default, bool) else "a number"
+        self.report(key, f"{signature.name} wants {wanted}, given {shown(value)}", "type")
+        return False
+
+    def _find_missing_paths(self, signature: Signature, sound: dict[str, Any], keys: dict[str, Any], key: str) -> None:
         for name, value in sound.items():
             param = signature.params.get(name)
             if param is not None and isinstance(value, str):
@@ -223,6 +242,11 @@ def _signature(target: Definition, role: Role, key: str) -> Signature:
     return signature
 
 
+def _twin(name: str, names: Iterable[str]) -> str:
+    """Returns the name that a name looks like without being one of them."""
+    return "" if name in names else next((n for n in names if edit_distance(name, n) <= 2), "")
+
+
 def _is_honest(param: Param) -> bool:
     """An annotation that its own default does not fit says nothing."""
     if param.annotation is None or param.default is None:
@@ -234,10 +258,10 @@ def _is_honest(param: Param) -> bool:
     return default is None or fits(default, param.annotation, param.source)
 
 
-def _unknown_key(name: str, value: Any, signature: Signature) -> str:
+def _unknown_key(name: str, value: Any, signature: Signature, may_be_typed: bool) -> str:
     if name == "_delete_":
         return "MMEngine does not honour _delete_ in new-style configs; assign the whole dict anew"
-    hint = did_you_mean(name, signature.params)
+    hint = did_you_mean(name, [*signature.params, "type"] if may_be_typed else signature.params)
     return f'{signature.name} takes no argument "{name}" (given {shown_type(value)}){hint}'
 
 

@@ -1,12 +1,11 @@
 """Pictures from prompts, saved with what they were made of."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffkit.apis.load_pipeline import load_pipeline
-from diffkit.utils.images import picture_grid, save_png
+from diffkit.utils.images import picture_grid, save_png, slug
 
 if TYPE_CHECKING:
     import torch
@@ -128,14 +127,10 @@ def _save(images: Sequence[Any], wanted: Sequence[tuple[str, int]], about: dict[
         if is_file:
             path = out if len(images) == 1 else out.with_stem(f"{out.stem}_{number:03d}")
         else:
-            path = out / f"{number:03d}_{_slug(prompt)}_seed{seed}.png"
+            path = out / f"{number:03d}_{slug(prompt)}_seed{seed}.png"
         files.append(save_png(image, path, {"prompt": prompt, "seed": seed, **about}))
     if len(images) > 1:
         captions = [f"{prompt} (seed {seed})" for prompt, seed in wanted]
         grid = picture_grid(images, captions, columns if columns > 1 else None)
         files.append(save_png(grid, out if is_file else out / "grid.png", about))
     return files
-
-
-def _slug(prompt: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:40].strip("-") or "empty"

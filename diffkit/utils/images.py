@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,15 @@ PNG_KEY = "diffkit"
 _MARGIN, _LINES, _FONT_SIZE = 6, 3, 13
 
 
+def slug(text: str, length: int = 40) -> str:
+    """Returns ``text`` as a part of a file name: lower case letters, digits and ``-``, never empty."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:length].strip("-") or "empty"
+
+
 def save_png(image: Image.Image, path: str | Path, metadata: Mapping[str, Any] | None = None) -> Path:
     """Saves a picture with what it was made of, makes folders as needed, and returns the path.
+
+    A half written file never has that name.
 
     Args:
         image: the picture.
@@ -25,13 +33,13 @@ def save_png(image: Image.Image, path: str | Path, metadata: Mapping[str, Any] |
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() != ".png":
-        image.save(path)
-        return path
-    info = PngInfo()
-    if metadata:
-        info.add_itxt(PNG_KEY, json.dumps(dict(metadata), ensure_ascii=False))
-    image.save(path, pnginfo=info)
+    options: dict[str, Any] = {}
+    if path.suffix.lower() == ".png" and metadata:
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt(PNG_KEY, json.dumps(dict(metadata), ensure_ascii=False))
+    aside = path.with_name(f".{path.name}")
+    image.save(aside, format=Image.registered_extensions()[path.suffix.lower()], **options)
+    aside.replace(path)
     return path
 
 

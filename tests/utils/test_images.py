@@ -1,7 +1,7 @@
 import pytest
 from PIL import Image, ImageChops
 
-from diffkit.utils.images import picture_grid, read_png_metadata, save_png
+from diffkit.utils.images import picture_grid, read_png_metadata, save_png, slug
 
 
 def plain(colour, size=(64, 64)):
@@ -50,3 +50,9 @@ def test_mistakes():
         picture_grid([])
     with pytest.raises(ValueError, match="captions: 2 for 1 images"):
         picture_grid([plain("red")], ["a", "b"])
+
+
+def test_a_prompt_becomes_a_part_of_a_file_name():
+    assert slug("A photo, of <x>!") == "a-photo-of-x"
+    assert slug("  ") == "empty"
+    assert len(slug("A photo of x " * 9)) <= 40

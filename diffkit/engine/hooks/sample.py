@@ -9,9 +9,9 @@ from mmengine.dist import barrier
 from mmengine.hooks import Hook
 from PIL import Image
 
-from diffkit.engine.pictures import captioned_grid, save_picture, slug
 from diffkit.engine.seeding import preserved_randomness
 from diffkit.registry import HOOKS
+from diffkit.utils.images import picture_grid, save_png, slug
 
 
 @HOOKS.register_module()
@@ -98,14 +98,20 @@ class SampleHook(Hook):
         folder = Path(runner.work_dir) / "samples"
         folder.mkdir(exist_ok=True)
         for path, image, text in zip(self._paths(folder, done), images, self._texts(runner, done), strict=True):
-            save_picture(image, path, text)
-        rows = [(f"after {done} iterations" if done else "before training", images)]
-        if self.compare_base and self._base is not None and done:
-            rows.insert(0, ("before training", self._base))
-        grid = captioned_grid(rows, self.prompts)
-        save_picture(grid, folder / f"step{done:06d}.png", {"iterations": done})
+            save_png(image, path, text)
+        grid = self._grid(images, done)
+        save_png(grid, folder / f"step{done:06d}.png", {"iterations": done})
         runner.visualizer.add_image("samples", np.asarray(grid), step=done)
         return images
+
+    def _grid(self, images: list[Image.Image], done: int) -> Image.Image:
+        """The pictures in one row, and the untrained model's above them."""
+        when = f"after {done} iterations" if done else "before training"
+        captions = [f"{when}: {prompt}" for prompt in self.prompts]
+        if self.compare_base and self._base is not None and done:
+            images = self._base + images
+            captions = [f"before training: {prompt}" for prompt in self.prompts] + captions
+        return picture_grid(images, captions, columns=len(self.prompts))
 
     def generate(self, runner: Any) -> list[Image.Image]:
         """Samples all prompts from the live model, without a trace in it or in the random generators."""

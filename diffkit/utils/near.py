@@ -37,7 +37,8 @@ def nearest(name: str, candidates: Iterable[str], n: int = 3) -> list[str]:
     for candidate in dict.fromkeys(candidates):
         other = _plain(candidate)
         slips = edit_distance(plain, other)
-        limit = max(1, 2 * max(len(plain), len(other)) // 5)
+        letters = max(len(plain), len(other))
+        limit = max(int(letters > 1), 2 * letters // 5)
         if slips <= limit or _extends(plain, other):
             scored.append((slips - 0.1 * _common_prefix(plain, other), candidate))
     return [candidate for _, candidate in sorted(scored)[:n]]

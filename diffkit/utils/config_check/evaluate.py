@@ -27,11 +27,13 @@ class Fields(dict[str, Any]):
 
     Attributes:
         owner: the name of its class.
+        origins: the arguments that each attribute was made from.
     """
 
     def __init__(self, owner: str) -> None:
         super().__init__()
         self.owner = owner
+        self.origins: dict[str, tuple[str, ...]] = {}
 
 
 _COMPARE: dict[type, Callable[[Any, Any], Any]] = {

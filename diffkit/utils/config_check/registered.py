@@ -4,6 +4,7 @@ A dumped config holds such strings. The names that packages register are found b
 because the registries themselves are filled by importing the modules.
 """
 
+import ast
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -11,8 +12,9 @@ from pathlib import Path
 
 from diffkit.utils.config_check.resolve import resolve
 from diffkit.utils.config_check.source import find_file, find_source
-from diffkit.utils.config_check.symbols import OPAQUE, Missing, Symbol
+from diffkit.utils.config_check.symbols import OPAQUE, Definition, Missing, Symbol
 
+_SHARED = {("METRICS", "EVALUATOR")}
 PACKAGES = ("diffkit", "mmengine")  # where names are searched, nearest first
 _DECORATED = re.compile(
     r"^@(?P<registry>\w+)\.register_module\((?P<arguments>[^)]*)\)\s*\n(?:@.*\n|\s*#.*\n)*(?:class|def)\s+(?P<name>\w+)",
@@ -53,11 +55,15 @@ def resolve_name(name: str, registry: str = "", modules: Iterable[str] = ()) -> 
 
 def _find(name: str, registry: str, packages: tuple[str, ...]) -> Symbol | None:
     for package in packages:
-        entries = registered_in(package).get(name, ())
-        for module, defined, where in sorted(entries, key=lambda entry: entry[2] != registry):
-            if not registry or where == registry or len(entries) == 1:
+        for module, defined, where in registered_in(package).get(name, ()):
+            if belongs(where, registry):
                 return resolve(f"{module}.{defined}")
     return None
+
+
+def belongs(registry: str, wanted: str) -> bool:
+    """Returns whether what one registry holds may stand where another is asked for (empty: any)."""
+    return registry == wanted or not wanted or (wanted, registry) in _SHARED
 
 
 def _names(registry: str, packages: tuple[str, ...]) -> list[str]:
@@ -65,12 +71,22 @@ def _names(registry: str, packages: tuple[str, ...]) -> list[str]:
         name
         for package in packages
         for name, entries in registered_in(package).items()
-        if any(registry in ("", where) for _, _, where in entries)
+        if any(belongs(where, registry) for _, _, where in entries)
     ]
     if registry == "OPTIMIZERS":
         torch_optim = find_source("torch.optim")
         names += (torch_optim.exports or []) if torch_optim else []
     return names
+
+
+def registry_of(definition: Definition) -> str:
+    """Returns the registry that a class is registered in, or an empty text."""
+    for decorator in definition.node.decorator_list:
+        if isinstance(decorator, ast.Call):
+            decorator = decorator.func
+        if isinstance(decorator, ast.Attribute) and decorator.attr == "register_module":
+            return ast.unparse(decorator.value).rpartition(".")[2]
+    return ""
 
 
 def registered_in(package: str) -> dict[str, list[tuple[str, str, str]]]:

@@ -12,7 +12,7 @@ from diffkit.utils.config_check.evaluate import Unknown, evaluate
 from diffkit.utils.config_check.faults import shown
 from diffkit.utils.config_check.guards import broken_demands
 from diffkit.utils.config_check.paths import missing_path
-from diffkit.utils.config_check.registered import resolve_name
+from diffkit.utils.config_check.registered import belongs, registry_of, resolve_name
 from diffkit.utils.config_check.resolve import resolve
 from diffkit.utils.config_check.roles import Role, is_schema, role_of
 from diffkit.utils.config_check.signatures import Param, Signature, signature_of
@@ -152,6 +152,14 @@ class Walker:
             self.report(key, f"{symbol.message}{hint}", "type")
         elif role is not None and isinstance(symbol, Source):
             self.report(key, f"{symbol.name} is a module; name a class or function in it", "type")
+        elif (
+            role is not None
+            and isinstance(symbol, Definition)
+            and not belongs(registry_of(symbol) or role.registry, role.registry)
+        ):
+            self.report(
+                key, f"{symbol.name} is one of {registry_of(symbol)}; one of {role.registry} belongs here", "type"
+            )
         else:
             return False
         return True

@@ -6,7 +6,8 @@ from typing import Any
 
 from diffkit.utils.step_folder import INFO_FILE, read_json
 
-PARTS = ("mini_sd_vae", "mini_sd_unet", "mini_sd_decoder")
+#: The configs, in order; each begins with what the one before has left.
+PARTS = ("mini_sd_vae", "mini_sd_decoder", "mini_sd_unet")
 
 
 def build_mini_sd(
@@ -17,7 +18,7 @@ def build_mini_sd(
     figures: str | Path = "docs/results/mini_sd.md",
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Trains VAE, then UNet and text encoder, then the decoder anew, and packages the result.
+    """Trains the VAE, its decoder further, then UNet and text encoder, and packages the result.
 
     A training that was broken off goes on; one that is done is not done again.
 
@@ -31,11 +32,11 @@ def build_mini_sd(
     Returns:
         What :func:`diffkit.apis.package_miniature.package_miniature` returns.
     """
-    root, options = Path(work_dir), cfg_options or {}
-    vae = train_part(PARTS[0], root, options, say)
-    later = {**options, "model.pretrained": str(vae)}
-    unet, decoder = (train_part(name, root, later, say) for name in PARTS[1:])
-    return package(unet, out, vae=decoder, figures=figures)
+    options = dict(cfg_options or {})
+    for name in PARTS:
+        step = train_part(name, Path(work_dir), options, say)
+        options["model.pretrained"] = str(step)
+    return package(step, out, figures=figures)
 
 
 def train_part(name: str, root: Path, options: dict[str, Any], say: Callable[[str], None] = print) -> Path:

@@ -120,10 +120,9 @@ def test_the_parts_are_trained_in_order_each_on_the_one_before(tmp_path, monkeyp
     monkeypatch.setattr(build_miniature, "train_part", train_part)
     monkeypatch.setattr(build_miniature, "package", lambda step, out, **more: packed.append((step, out, more)))
     build_miniature.build_mini_sd("out", work_dir=tmp_path, figures="f.md")
-    vae = tmp_path / "mini_sd_vae" / "step9"
-    assert trained == [("mini_sd_vae", None), ("mini_sd_unet", str(vae)), ("mini_sd_decoder", str(vae))]
-    assert packed == [(tmp_path / "mini_sd_unet" / "step9", "out",
-                       {"vae": tmp_path / "mini_sd_decoder" / "step9", "figures": "f.md"})]
+    vae, decoder, unet = (tmp_path / name / "step9" for name in ("mini_sd_vae", "mini_sd_decoder", "mini_sd_unet"))
+    assert trained == [("mini_sd_vae", None), ("mini_sd_decoder", str(vae)), ("mini_sd_unet", str(decoder))]
+    assert packed == [(unet, "out", {"figures": "f.md"})]
 
 
 def test_a_part_that_is_trained_is_not_trained_again(tmp_path, monkeypatch):

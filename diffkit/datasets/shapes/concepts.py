@@ -129,14 +129,13 @@ def concept_captions(name: str, n: int, seed: int = 0, slot: str = "{}") -> list
     object.
     """
     shape = get_concept(name).shape
-    return [
-        [f"a photo of a {slot} {shape}"]
-        + [
-            f"{prefix} a {slot} {shape} on {'an' if scene.background[0] in 'aeiou' else 'a'} {scene.background} background"
-            for prefix in ("a photo of", "a picture of", "an image of")
-        ]
-        for scene in concept_scenes(name, n, seed)
-    ]
+    plain = f"a photo of a {slot} {shape}"
+    captions = []
+    for scene in concept_scenes(name, n, seed):
+        ground = f"{'an' if scene.background[0] in 'aeiou' else 'a'} {scene.background} background"
+        prefixes = ("a photo of", "a picture of", "an image of")
+        captions.append([plain, *(f"{prefix} a {slot} {shape} on {ground}" for prefix in prefixes)])
+    return captions
 
 
 def write_concept_images(

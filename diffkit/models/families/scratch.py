@@ -86,4 +86,5 @@ def _merges(tokenizer_json: str) -> list[tuple[str, str]]:
     import json
 
     merges = json.loads(tokenizer_json)["model"]["merges"]
-    return [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in merges]
+    pairs = (pair.split(" ") if isinstance(pair, str) else pair for pair in merges)
+    return [(left, right) for left, right in pairs]

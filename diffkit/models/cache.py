@@ -14,7 +14,8 @@ Encode = Callable[[Tensor], DiagonalGaussianDistribution]
 class LatentCache:
     """Keeps mean and log-variance of each picture's latents, so that every step still draws its own sample.
 
-    A picture is known by the key that its dataset gives it; one without a key is encoded each time.
+    A picture is known by the key that its dataset gives it; one without a key is encoded each time. What is kept
+    does not depend on the batch in which a picture came first, so that a resumed training has the same latents.
     """
 
     def __init__(self) -> None:
@@ -31,13 +32,14 @@ class LatentCache:
             keys: B keys.
             encode: maps pixels to their distribution.
         """
-        missing = [i for i, key in enumerate(keys) if key is None or key not in self._moments]
+        for i, key in enumerate(keys):
+            if key is not None and key not in self._moments:  # alone: the last bits depend on what is beside it
+                self._moments[key] = encode(pixels[i:i + 1]).parameters.float()[0].cpu()
+        without_key = [i for i, key in enumerate(keys) if key is None]
         fresh: dict[int, Tensor] = {}
-        if missing:
-            moments = encode(pixels[missing]).parameters.float()
-            fresh = dict(zip(missing, moments, strict=True))
-            self._moments.update({key: fresh[i].cpu() for i in missing if (key := keys[i]) is not None})
-        rows = [fresh[i] if i in fresh else self._moments[str(key)] for i, key in enumerate(keys)]
+        if without_key:
+            fresh = dict(zip(without_key, encode(pixels[without_key]).parameters.float(), strict=True))
+        rows = [fresh[i] if key is None else self._moments[key] for i, key in enumerate(keys)]
         return DiagonalGaussianDistribution(torch.stack([row.to(pixels.device) for row in rows]))
 
 
@@ -49,7 +51,7 @@ class TextCache:
 
     def encode(self, prompts: Sequence[str], encode: Callable[[Sequence[str]], Conditioning]) -> Conditioning:
         """The states of ``prompts``; only prompts that are not in the cache are encoded."""
-        missing = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._rows]
-        if missing:
-            self._rows.update(zip(missing, encode(missing).rows(), strict=True))
+        for prompt in dict.fromkeys(prompts):
+            if prompt not in self._rows:  # alone: the last bits depend on what is beside it
+                self._rows[prompt] = encode([prompt]).rows()[0]
         return Conditioning.stack([self._rows[prompt] for prompt in prompts])

@@ -23,6 +23,7 @@ from diffkit.engine.environment import apply_environment, describe_environment, 
 from diffkit.engine.lock import WorkDirLock
 from diffkit.engine.logs import log_to_file, quieten
 from diffkit.engine.optim_constructor import TrainableConstructor, unwrap
+from diffkit.engine.plain_config import plain_config
 from diffkit.engine.seeding import derive_seed, seed_everything
 from diffkit.engine.trackers import guard_trackers
 from diffkit.registry import RUNNERS
@@ -81,7 +82,7 @@ class Runner(MMRunner):
             *inspect.signature(MMRunner.__init__).parameters,
         }
         names -= {"self", "options", "cfg"}
-        return cls(**{name: cfg[name] for name in sorted(names) if name in cfg}, cfg=cfg)
+        return cls(**{name: cfg[name] for name in sorted(names) if name in cfg}, cfg=plain_config(cfg))
 
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
         """Sets threads, TF32 and processes, and names the run; refuses a work folder that is in use."""

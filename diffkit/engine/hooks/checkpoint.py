@@ -36,9 +36,7 @@ class CheckpointHook(Hook):
         if runner.rank == 0:
             require_room(runner)
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Saves if the iteration is one of those."""
         due = self.interval > 0 and (runner.iter + 1) % self.interval == 0
         if due or runner.train_loop.is_last:
@@ -60,8 +58,6 @@ class CheckpointHook(Hook):
         if self.max_keep_ckpts > 0:
             count = min(count, self.max_keep_ckpts + 1)  # the new one is whole before the oldest goes
         size, free = checkpoint_bytes(runner), free_bytes(runner.work_dir)
-        text = (
-            f"about {format_bytes(count * size)} for {count} checkpoints at once, {format_bytes(free)} free"
-        )
+        text = f"about {format_bytes(count * size)} for {count} checkpoints at once, {format_bytes(free)} free"
         warning = "  <-- TOO LITTLE: set max_keep_ckpts or make room" if count * size > free else ""
         return [("disk", text + warning)]

@@ -46,9 +46,7 @@ class EMAHook(Hook):
         if not self.shadow:
             self.shadow = {name: value.detach().clone() for name, value in self._weights.items()}
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Updates the average if the optimizer has stepped, and if it is time."""
         wrapper = runner.optim_wrapper
         if wrapper.stepped and wrapper.optimizer_steps % self.update_every == 0:
@@ -84,9 +82,7 @@ class EMAHook(Hook):
 
     def preflight(self, runner: Any) -> list[tuple[str, str]]:
         """A line for the table before the training."""
-        return [
-            ("average", f"of the weights, decay {self.decay:g}, every {self.update_every} optimizer steps")
-        ]
+        return [("average", f"of the weights, decay {self.decay:g}, every {self.update_every} optimizer steps")]
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""

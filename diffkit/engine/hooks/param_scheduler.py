@@ -16,9 +16,7 @@ class ParamSchedulerHook(Hook):
 
     priority = "LOW"
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Steps the schedules if the optimizer has stepped."""
         if runner.optim_wrapper.stepped:
             for scheduler in runner.param_schedulers or []:

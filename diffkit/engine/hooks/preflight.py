@@ -30,17 +30,14 @@ class PreflightHook(Hook):
         rows = [
             (
                 "trained",
-                f"{sum(value.numel() for value in parameters.values()):,} values in {len(parameters)} "
-                "tensors",
+                f"{sum(value.numel() for value in parameters.values()):,} values in {len(parameters)} tensors",
             )
         ]
-        rows += [
-            (f"  {name}", tuner.describe()) for name, tuner in (getattr(model, "tuners", None) or {}).items()
-        ]
+        rows += [(f"  {name}", tuner.describe()) for name, tuner in (getattr(model, "tuners", None) or {}).items()]
         summary = getattr(loader.dataset, "summary", None)
         rows.append(("data", summary() if callable(summary) else f"{len(loader.dataset)} samples"))
         effective = wrapper.accumulative_counts * loader.batch_size * runner.world_size
-        rates = sorted({group["lr"] for group in wrapper.optimizer.param_groups}, reverse=True)
+        rates = sorted({group.get("initial_lr", group["lr"]) for group in wrapper.optimizer.param_groups})
         rows += [
             (
                 "iterations",
@@ -51,7 +48,7 @@ class PreflightHook(Hook):
                 f"{effective} = {loader.batch_size} x {wrapper.accumulative_counts} (accumulation) x "
                 f"{runner.world_size} (processes)",
             ),
-            ("learning rate", ", ".join(f"{rate:g}" for rate in rates)),
+            ("learning rate", ", ".join(f"{rate:g}" for rate in reversed(rates))),
             (
                 "precision",
                 "float32" if wrapper.dtype is None else f"{wrapper.dtype} autocast".removeprefix("torch."),

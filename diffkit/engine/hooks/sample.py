@@ -82,14 +82,10 @@ class SampleHook(Hook):
         elif self.before_training:
             self._sample_safely(runner, 0)
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Samples if the number of iterations done is a multiple of the interval, and at the end."""
         done = runner.iter + 1
-        if runner.train_loop.interrupt.signal is None and (
-            done % self.interval == 0 or runner.train_loop.is_last
-        ):
+        if runner.train_loop.interrupt.signal is None and (done % self.interval == 0 or runner.train_loop.is_last):
             self._sample_safely(runner, done)
 
     def sample(self, runner: Any, done: int) -> list[Image.Image]:

@@ -1,6 +1,8 @@
 """Every shipped config: it passes the check, and its names are its own."""
 
 import ast
+import subprocess
+import sys
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from diffkit.utils.config_check import check_config
 from diffkit.utils.config_check.places import base_files
 from diffkit.utils.config_check.roles import DEFAULT_HOOKS
 from tests.utils.config_check_kit import faults_of
@@ -44,6 +47,34 @@ def test_the_overrides_that_work_everywhere_work_here(path):
         options.pop("train_dataloader.dataset.data_root", None)
     faults = [fault for fault in faults_of(path, **_dashed(options)) if fault.kind != "path"]
     assert not faults, "\n".join(map(str, faults))
+
+
+@pytest.mark.parametrize("name", ["mini_sd_vae", "stable_diffusion_xl_dreambooth_lora_dog"])
+def test_a_checked_config_passes_again_when_it_was_dumped(tmp_path, name):
+    path = next(path for path in RUNNABLE if path.stem == name)
+    options = {"train_dataloader.dataset.data_root": str(tmp_path)} if "dog" in name else {}
+    dumped = tmp_path / "config.py"
+    check_config(path, options).dump(dumped)
+    assert [str(fault) for fault in faults_of(dumped)] == []
+
+
+def test_the_check_is_light():
+    """It imports no library that takes seconds, and is done in one second of CPU."""
+    code = """
+import sys, time
+from diffkit.utils.config_check import ConfigError, check_config
+try:
+    check_config(sys.argv[1])
+except ConfigError as error:
+    assert {fault.kind for fault in error.faults} == {"path"}
+print(time.process_time())
+print(*[name for name in ("torch", "diffusers", "transformers", "peft", "diffkit.models") if name in sys.modules])
+"""
+    path = next(path for path in RUNNABLE if path.stem == "stable_diffusion_v15_dreambooth_lora_dog")
+    ran = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, check=True, text=True, capture_output=True)
+    seconds, heavy = ran.stdout.split("\n")[:2]
+    assert heavy == ""
+    assert float(seconds) < 2.5  # 0.5 on an idle machine
 
 
 def _dashed(options: dict[str, object]) -> dict[str, object]:

@@ -153,9 +153,7 @@ def test_a_fault_in_a_base_names_the_base(kit):
 
 
 def test_options_are_checked_like_the_file(kit):
-    assert only_fault(kit, train_cfg__max_iterss=3).message.startswith(
-        'there is no "max_iterss" in train_cfg; did'
-    )
+    assert only_fault(kit, train_cfg__max_iterss=3).message.startswith('there is no "max_iterss" in train_cfg; did')
     assert only_fault(kit, train_cgf__max_iters=3).key == "train_cgf.max_iters"
     assert only_fault(kit, custom_hooks__3__interval=3).message.startswith("custom_hooks is a list of 1")
     assert only_fault(kit, model__width__x=3).message.startswith("model.width is 4, which has no keys")
@@ -201,7 +199,7 @@ def test_an_import_that_leads_nowhere_is_a_fault_at_its_line(kit):
     [
         ("model = dict(", "no valid Python", 1),
         ("model = dict(type=Nett)", 'nothing is called "Nett" here', 1),
-        ("model = dict()\nmodel.tuners.update(a=1)", 'no such key to change', 2),
+        ("model = dict()\nmodel.tuners.update(a=1)", "no such key to change", 2),
         ("text = 1", "keeps this name for itself", 1),
         ("x = 1\n1 / 0", "ZeroDivisionError", 2),
         (
@@ -260,6 +258,4 @@ heavy = [m for m in ("torch", "diffusers", "transformers", "diffkit.models", "to
 assert not heavy, heavy
 assert time.process_time() < 3, time.process_time()
 """
-    subprocess.run(
-        [sys.executable, "-c", code], check=True, env={"PYTHONPATH": f"{Path.cwd()}:{':'.join(sys.path)}"}
-    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": f"{Path.cwd()}:{':'.join(sys.path)}"})

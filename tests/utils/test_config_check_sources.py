@@ -18,14 +18,34 @@ from diffkit.utils.config_check.source import find_source
 from diffkit.utils.config_check.symbols import OPAQUE, Definition, Missing
 
 REAL = [
-    *(f"diffkit.models.{name}" for name in ("LatentDiffusion", "LoRATuner", "FullTuner", "Denoising", "StableDiffusion",
-                                             "PyramidNoise", "MinSNRWeight", "RangeTimesteps", "GenerationSettings")),
+    *(
+        f"diffkit.models.{name}"
+        for name in (
+            "LatentDiffusion",
+            "LoRATuner",
+            "FullTuner",
+            "Denoising",
+            "StableDiffusion",
+            "PyramidNoise",
+            "MinSNRWeight",
+            "RangeTimesteps",
+            "GenerationSettings",
+        )
+    ),
     *(f"diffkit.datasets.{name}" for name in ("ConceptDataset", "DrawSampler", "ShapesDataset", "collate_samples")),
     *(f"diffkit.engine.{name}" for name in ("OptimWrapper", "StepLoop", "hooks.EMAHook", "hooks.SampleHook")),
     *(f"mmengine.optim.{name}" for name in ("LinearLR", "CosineAnnealingLR", "ConstantLR", "PolyLR", "MultiStepLR")),
-    "mmengine.hooks.LoggerHook", "mmengine.runner.LogProcessor", "mmengine.visualization.Visualizer",
-    "mmengine.runner.IterBasedTrainLoop", "torch.optim.AdamW", "torch.optim.SGD", "torch.nn.Linear",
-    "torch.utils.data.DataLoader", "diffusers.UNet2DConditionModel", "diffusers.DDPMScheduler"]
+    "mmengine.hooks.LoggerHook",
+    "mmengine.runner.LogProcessor",
+    "mmengine.visualization.Visualizer",
+    "mmengine.runner.IterBasedTrainLoop",
+    "torch.optim.AdamW",
+    "torch.optim.SGD",
+    "torch.nn.Linear",
+    "torch.utils.data.DataLoader",
+    "diffusers.UNet2DConditionModel",
+    "diffusers.DDPMScheduler",
+]
 
 
 @pytest.mark.parametrize("dotted", REAL)
@@ -65,9 +85,15 @@ def test_names_are_followed_through_imports(package):
     package(
         init="from .a import *\nfrom . import b as bee\nimport kitten.a as again\nif X:\n    from .b import Cat\n",
         a="class Dog: ...\n_hidden = 1\nPuppy = Dog\n",
-        b="try:\n    from nowhere import Cat\nexcept ImportError:\n    Cat = None\nclass Cat:\n    def purr(self): ...\n")
-    for dotted, expected in [("kitten.Dog", "Dog"), ("kitten.bee.Cat", "Cat"), ("kitten.again.Puppy", "Dog"),
-                             ("kitten.Cat.purr", "Cat.purr"), ("kitten.b.Cat", "Cat")]:
+        b="try:\n    from no import Cat\nexcept ImportError:\n    Cat = 1\nclass Cat:\n    def purr(self): ...\n",
+    )
+    for dotted, expected in [
+        ("kitten.Dog", "Dog"),
+        ("kitten.bee.Cat", "Cat"),
+        ("kitten.again.Puppy", "Dog"),
+        ("kitten.Cat.purr", "Cat.purr"),
+        ("kitten.b.Cat", "Cat"),
+    ]:
         found = resolve(dotted)
         assert isinstance(found, Definition)
         assert found.name == expected
@@ -79,7 +105,9 @@ def test_names_are_followed_through_imports(package):
 
 
 def test_names_made_at_run_time_are_left_alone(package):
-    package(init="def __getattr__(name): ...\n", a="globals().update(x=1)\n", b="import sys\nsys.modules[__name__] = 1\n")
+    package(
+        init="def __getattr__(name): ...\n", a="globals().update(x=1)\n", b="import sys\nsys.modules[__name__] = 1\n"
+    )
     assert resolve("kitten.Anything") is resolve("kitten.a.Any") is resolve("kitten.b.Any") is OPAQUE
     assert resolve("math.sqrt") is OPAQUE
 
@@ -98,7 +126,8 @@ def test_a_file_that_changes_is_read_again(package):
 
 
 def test_keywords_are_followed_to_where_they_go(package):
-    package(init="""
+    package(
+        init="""
 from dataclasses import dataclass, field
 
 class A:
@@ -135,12 +164,22 @@ class Factory(A):
         return cls(**kw)
     @staticmethod
     def plain(n): ...
-""")
+"""
+    )
     expected = {
-        "A": (["a", "b"], False), "B": (["c", "b"], False), "C": (["m", "b"], False), "D": (["d", "x", "b"], False),
-        "Stores": ([], True), "Unknown": ([], True), "Nothing": ([], False), "Point": (["x", "y"], False),
-        "Named": (["x", "y", "name"], False), "make": (["cls", "n"], False), "Factory.build": (["times", "a", "b"], False),
-        "Factory.plain": (["n"], False)}
+        "A": (["a", "b"], False),
+        "B": (["c", "b"], False),
+        "C": (["m", "b"], False),
+        "D": (["d", "x", "b"], False),
+        "Stores": ([], True),
+        "Unknown": ([], True),
+        "Nothing": ([], False),
+        "Point": (["x", "y"], False),
+        "Named": (["x", "y", "name"], False),
+        "make": (["cls", "n"], False),
+        "Factory.build": (["times", "a", "b"], False),
+        "Factory.plain": (["n"], False),
+    }
     for name, (params, is_open) in expected.items():
         found = resolve(f"kitten.{name}")
         assert isinstance(found, Definition), name
@@ -150,10 +189,14 @@ class Factory(A):
 
 def test_strings_name_classes():
     for name, registry, module in [
-            ("LoRATuner", "TUNERS", "diffkit.models.tuners.lora"), ("CheckpointHook", "HOOKS", "diffkit"),
-            ("mmengine.CheckpointHook", "HOOKS", "mmengine.hooks.checkpoint_hook"),
-            ("AdamW", "OPTIMIZERS", "torch.optim"), ("diffkit.models.LoRATuner", "", "diffkit.models.tuners.lora"),
-            ("torch.optim.AdamW", "OPTIMIZERS", "torch.optim"), ("TorchAdafactor", "OPTIMIZERS", "torch.optim")]:
+        ("LoRATuner", "TUNERS", "diffkit.models.tuners.lora"),
+        ("CheckpointHook", "HOOKS", "diffkit"),
+        ("mmengine.CheckpointHook", "HOOKS", "mmengine.hooks.checkpoint_hook"),
+        ("AdamW", "OPTIMIZERS", "torch.optim"),
+        ("diffkit.models.LoRATuner", "", "diffkit.models.tuners.lora"),
+        ("torch.optim.AdamW", "OPTIMIZERS", "torch.optim"),
+        ("TorchAdafactor", "OPTIMIZERS", "torch.optim"),
+    ]:
         found = resolve_name(name, registry)
         assert isinstance(found, Definition), name
         assert found.source.name.startswith(module)
@@ -164,29 +207,32 @@ def test_strings_name_classes():
     assert resolve_name("bnb_AdamW8bit", "OPTIMIZERS") is OPAQUE
 
 
-@pytest.mark.parametrize(("annotation", "good", "bad"), [
-    ("int", [1, -3], [1.0, True, "1", None, [1]]),
-    ("float", [1, 1.5], ["1", True, None, dict(a=1)]),
-    ("str", ["a"], [1, None, dict(type="x")]),
-    ("bool", [True], [1, "yes", None]),
-    ("int | None", [1, None], ["a"]),
-    ("Optional[Union[int, str]]", [1, "a", None], [1.5, [1]]),
-    ("'str | Path'", ["a"], [1]),
-    ("Literal['a', 2]", ["a", 2], ["b", 2.0, True]),
-    ("list[int]", [[1], (1, 2), []], [["a"], 1, "ab", [True]]),
-    ("tuple[int, float]", [(1, 2), [1, 2.5]], [(1,), (1, 2, 3), ("a", 1)]),
-    ("tuple[int, ...]", [(), (1, 2, 3)], [("a",), 1]),
-    ("Sequence[str] | str", ["a", ["a"]], [1, [1]]),
-    ("dict[str, dict]", [{}, {"a": {}}, {"type": "X", "b": 1}], [{"a": 1}, {1: {}}, [{}]]),
-    ("dict", [{"a": 1}], ["a", 1, None]),
-    ("Tensor", [{"type": "X"}], [1, "a", {"a": 1}]),
-    ("float | Tensor", [0.1, {"type": "X"}], ["a", {"a": 1}]),
-    ("Callable", [{"type": "X"}, "name"], [1, 2.5]),
-    ("Any", [1, None, "a", {}], []),
-    ("NoIdeaWhatThisIs", [1, None, "a", {}], []),
-    ("MODES", ["x"], ["z"]),
-    ("Annotated[int, 'note']", [1], ["a"]),
-])
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad"),
+    [
+        ("int", [1, -3], [1.0, True, "1", None, [1]]),
+        ("float", [1, 1.5], ["1", True, None, dict(a=1)]),
+        ("str", ["a"], [1, None, dict(type="x")]),
+        ("bool", [True], [1, "yes", None]),
+        ("int | None", [1, None], ["a"]),
+        ("Optional[Union[int, str]]", [1, "a", None], [1.5, [1]]),
+        ("'str | Path'", ["a"], [1]),
+        ("Literal['a', 2]", ["a", 2], ["b", 2.0, True]),
+        ("list[int]", [[1], (1, 2), []], [["a"], 1, "ab", [True]]),
+        ("tuple[int, float]", [(1, 2), [1, 2.5]], [(1,), (1, 2, 3), ("a", 1)]),
+        ("tuple[int, ...]", [(), (1, 2, 3)], [("a",), 1]),
+        ("Sequence[str] | str", ["a", ["a"]], [1, [1]]),
+        ("dict[str, dict]", [{}, {"a": {}}, {"type": "X", "b": 1}], [{"a": 1}, {1: {}}, [{}]]),
+        ("dict", [{"a": 1}], ["a", 1, None]),
+        ("Tensor", [{"type": "X"}], [1, "a", {"a": 1}]),
+        ("float | Tensor", [0.1, {"type": "X"}], ["a", {"a": 1}]),
+        ("Callable", [{"type": "X"}, "name"], [1, 2.5]),
+        ("Any", [1, None, "a", {}], []),
+        ("NoIdeaWhatThisIs", [1, None, "a", {}], []),
+        ("MODES", ["x"], ["z"]),
+        ("Annotated[int, 'note']", [1], ["a"]),
+    ],
+)
 def test_values_fit_annotations(package, annotation, good, bad):
     package(init="from typing import Literal\nMODES = Literal['x', 'y']\n")
     source = find_source("kitten")
@@ -195,12 +241,29 @@ def test_values_fit_annotations(package, annotation, good, bad):
     assert [value for value in bad if fits(value, node, source)] == []
 
 
-@pytest.mark.parametrize(("expression", "value"), [
-    ("0 <= a < 2 and b in NAMES", True), ("not a or b", "x"), ("f'{a!r}: {b:>3} {c}'", "1:   x …"),
-    ("', '.join(sorted(NAMES))", "x, y"), ("[n for n in NAMES if n != b]", ["y"]), ("len(NAMES) * 2 - 1", 3),
-    ("isinstance(a, (int, str)) if a else None", True), ("TABLE['k']", 3), ("max(a, 5) / 2", 2.5),
-    ("c", Unknown), ("open('x')", Unknown), ("a < b", Unknown), ("b.upper()", "X"), ("OTHER", Unknown),
-    ("(lambda: 1)()", Unknown), ("'x' * 10**9", Unknown), ("2 ** 10**9", Unknown), ("__import__('os')", Unknown)])
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("0 <= a < 2 and b in NAMES", True),
+        ("not a or b", "x"),
+        ("f'{a!r}: {b:>3} {c}'", "1:   x …"),
+        ("', '.join(sorted(NAMES))", "x, y"),
+        ("[n for n in NAMES if n != b]", ["y"]),
+        ("len(NAMES) * 2 - 1", 3),
+        ("isinstance(a, (int, str)) if a else None", True),
+        ("TABLE['k']", 3),
+        ("max(a, 5) / 2", 2.5),
+        ("c", Unknown),
+        ("open('x')", Unknown),
+        ("a < b", Unknown),
+        ("b.upper()", "X"),
+        ("OTHER", Unknown),
+        ("(lambda: 1)()", Unknown),
+        ("'x' * 10**9", Unknown),
+        ("2 ** 10**9", Unknown),
+        ("__import__('os')", Unknown),
+    ],
+)
 def test_only_plain_expressions_have_a_value(package, expression, value):
     package(init="NAMES = ('x', 'y')\nTABLE = {'k': 3, 'f': print}\nOTHER = input()\n")
     node = ast.parse(expression, mode="eval").body
@@ -211,7 +274,7 @@ def test_only_plain_expressions_have_a_value(package, expression, value):
     assert found == value
 
 
-DEMANDS = '''
+DEMANDS = """
 import re
 from dataclasses import dataclass
 LIMITS = {"a": 1, "b": something()}
@@ -261,24 +324,31 @@ class Thing(Base):
     def check(self, top):
         if self.size > top:
             raise ValueError(f"size {self.size} is above {top}")
-'''
+"""
 
 
-@pytest.mark.parametrize(("arguments", "about", "message"), [
-    ({}, None, ""),
-    ({"rank": 0}, "rank", "rank is 0"),
-    ({"rank": 101, "high": 2}, "rank", "alpha is large"),
-    ({"alpha": 200}, "alpha", "alpha is large"),
-    ({"alpha": Unknown, "rank": 500}, None, ""),
-    ({"name": "c"}, "name", "name is 'c'; allowed: a, b"),
-    ({"pattern": "("}, "pattern", "pattern: missing ), unterminated subpattern at position 0"),
-    ({"low": -1}, "low", "low is -1"),
-    ({"size": 12, "high": 20}, "size", "Thing: size is 12"),
-    ({"size": 3}, "size", "size 3 is above 1"),
-    ({"settings": {"steps": 0}}, "settings.steps", "steps is 0"),
-    ({"settings": {"step": 0}}, "settings.step", 'Settings takes no argument "step" (given 0); did you mean "steps"?'),
-    ({"settings": {"steps": "x"}}, "settings.steps", "Settings wants int, given 'x'"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "about", "message"),
+    [
+        ({}, None, ""),
+        ({"rank": 0}, "rank", "rank is 0"),
+        ({"rank": 101, "high": 2}, "rank", "alpha is large"),
+        ({"alpha": 200}, "alpha", "alpha is large"),
+        ({"alpha": Unknown, "rank": 500}, None, ""),
+        ({"name": "c"}, "name", "name is 'c'; allowed: a, b"),
+        ({"pattern": "("}, "pattern", "pattern: missing ), unterminated subpattern at position 0"),
+        ({"low": -1}, "low", "low is -1"),
+        ({"size": 12, "high": 20}, "size", "Thing: size is 12"),
+        ({"size": 3}, "size", "size 3 is above 1"),
+        ({"settings": {"steps": 0}}, "settings.steps", "steps is 0"),
+        (
+            {"settings": {"step": 0}},
+            "settings.step",
+            'Settings takes no argument "step" (given 0); did you mean "steps"?',
+        ),
+        ({"settings": {"steps": "x"}}, "settings.steps", "Settings wants int, given 'x'"),
+    ],
+)
 def test_demands_of_a_constructor_are_tried(package, arguments, about, message):
     package(init=DEMANDS)
     thing = resolve("kitten.Thing")

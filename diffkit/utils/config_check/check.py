@@ -6,14 +6,16 @@ from typing import Any
 
 from mmengine.config import Config
 
+from diffkit.utils.config_check.bind import bind
 from diffkit.utils.config_check.faults import ConfigError, Fault, shown_path
 from diffkit.utils.config_check.helpers import helper_fault, helper_names
+from diffkit.utils.config_check.imported import is_imported
 from diffkit.utils.config_check.keys import keys_of_a_run
 from diffkit.utils.config_check.loading import lazy_types, load_config
 from diffkit.utils.config_check.options import SOURCE, apply_options
 from diffkit.utils.config_check.places import ConfigFiles, read_config_files
 from diffkit.utils.config_check.rules import RULES, View
-from diffkit.utils.config_check.walk import Walker, is_imported
+from diffkit.utils.config_check.walk import Walker
 
 
 def check_config(config: str | Path | Config, cfg_options: dict[str, Any] | None = None) -> Config:
@@ -56,7 +58,7 @@ class _Check:
             if message:
                 self._report(name, message, "key")
         run = {name: plain[name] for name in plain if name in signature.params}
-        sound, _ = self.walker.bind(run, signature, "")
+        sound, _ = bind(run, signature, "", self._report)
         for name in sound:
             self.walker.visit(run[name], name)
         for rule in RULES:

@@ -36,87 +36,24 @@ class Fields(dict[str, Any]):
         self.origins: dict[str, tuple[str, ...]] = {}
 
 
+# fmt: off
 _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Is: operator.is_,
-    ast.IsNot: operator.is_not,
-    ast.In: lambda a, b: a in b,
-    ast.NotIn: lambda a, b: a not in b,
-}
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
+    ast.GtE: operator.ge, ast.Is: operator.is_, ast.IsNot: operator.is_not,
+    ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b}
 _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-}
-_UNARY: dict[type, Callable[[Any], Any]] = {
-    ast.Not: operator.not_,
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-}
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow}
+_UNARY: dict[type, Callable[[Any], Any]] = {ast.Not: operator.not_, ast.USub: operator.neg, ast.UAdd: operator.pos}
 _TYPES: dict[str, type] = {t.__name__: t for t in (int, float, str, bool, list, tuple, dict, set, bytes)}
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "did_you_mean": did_you_mean,
-    **{
-        f.__name__: f
-        for f in (
-            len,
-            abs,
-            min,
-            max,
-            sum,
-            any,
-            all,
-            sorted,
-            set,
-            list,
-            tuple,
-            dict,
-            int,
-            float,
-            str,
-            bool,
-            repr,
-            round,
-        )
-    },
-}
-_MATH: dict[str, Callable[..., Any]] = {
-    "re.compile": re.compile,
-    "math.isfinite": math.isfinite,
-    "math.isnan": math.isnan,
-    "math.isinf": math.isinf,
-}
-_STR_METHODS = {
-    "startswith",
-    "endswith",
-    "lower",
-    "upper",
-    "strip",
-    "isidentifier",
-    "join",
-    "keys",
-    "values",
-    "items",
-}
-PURE = {
-    *_FUNCTIONS,
-    *_TYPES,
-    "isinstance",
-    "issubclass",
-    "type",
-    "map",
-    "zip",
-    "enumerate",
-}  # they change nothing
+_FUNCTIONS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (  # type: ignore[attr-defined]
+    abs, all, any, bool, dict, did_you_mean, float, int, len, list, max, min, repr, round, set, sorted, str, sum,
+    tuple)}
+_LIBRARY: dict[str, Callable[..., Any]] = {
+    "re.compile": re.compile, "math.isfinite": math.isfinite, "math.isnan": math.isnan, "math.isinf": math.isinf}
+_METHODS = {"startswith", "endswith", "lower", "upper", "strip", "isidentifier", "join", "keys", "values", "items"}
+PURE = {*_FUNCTIONS, *_TYPES, "isinstance", "issubclass", "type", "map", "zip", "enumerate"}  # they change nothing
+# fmt: on
 _LIMIT = 10_000  # longest text or sequence that is worked with
 
 
@@ -280,9 +217,9 @@ class _Evaluator:
             return [_FUNCTIONS[ast.unparse(function)](item) for item in self.value(items)]
         if name in _FUNCTIONS and name not in self.names:
             return _FUNCTIONS[name](*[self.value(a) for a in node.args])
-        if name in _MATH:
-            return _MATH[name](*[self.value(a) for a in node.args])
-        if isinstance(node.func, ast.Attribute) and node.func.attr in _STR_METHODS:
+        if name in _LIBRARY:
+            return _LIBRARY[name](*[self.value(a) for a in node.args])
+        if isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS:
             owner = self.value(node.func.value)
             if isinstance(owner, str | dict):
                 found = getattr(owner, node.func.attr)(*[self.value(a) for a in node.args])

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
+from diffkit.utils.config_check.imported import dotted_name, is_imported
 from diffkit.utils.config_check.resolve import resolve
 from diffkit.utils.config_check.roles import CONFIG, RUNNER
 from diffkit.utils.config_check.signatures import Signature, signature_of
 from diffkit.utils.config_check.symbols import Definition
-from diffkit.utils.config_check.walk import dotted_name, is_imported
 
 
 def keys_of_a_run(runner: Any = None) -> Signature:

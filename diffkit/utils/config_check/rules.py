@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from diffkit.utils.config_check.walk import dotted_name, is_imported
+from diffkit.utils.config_check.imported import dotted_name, is_imported
 
 Conflicts = Iterator[tuple[str, str]]
 RULES: list[Callable[["View"], Conflicts]] = []
@@ -177,7 +177,7 @@ def prior_pictures(view: View) -> Conflicts:
 def schedules_count_steps(view: View) -> Conflicts:
     """Schedules count optimizer steps, never epochs."""
     schedulers = view.items("param_scheduler")
-    if "type" in (view.get("param_scheduler") or ()):
+    if "type" in view.node("param_scheduler"):
         schedulers = [("param_scheduler", view.get("param_scheduler"))]
     for key, scheduler in schedulers:
         for name in ("by_epoch", "convert_to_iter_based"):

@@ -1,0 +1,133 @@
+"""Options that exclude each other, one rule at a time."""
+
+from pathlib import Path
+
+import pytest
+
+from diffkit.utils.config_check import rules
+from diffkit.utils.config_check.rules import RULES, View
+
+
+def conflicts(rule, **cfg):
+    """Returns the keys that a rule finds in a config."""
+    return [key for key, _ in rule(View(cfg))]
+
+
+def training(**dataset):
+    return {"dataset": dict(type="ConceptDataset", **dataset)}
+
+
+def lora(component="unet"):
+    return dict(type="LoRATuner", component=component)
+
+
+def test_a_split_is_whole_or_absent():
+    rule = rules.whole_splits
+    assert conflicts(rule) == []
+    assert conflicts(rule, val_cfg={}, val_dataloader={}, val_evaluator={}) == []
+    assert conflicts(rule, val_cfg=None, val_dataloader=None) == []
+    assert conflicts(rule, val_cfg={}) == ["val_cfg"]
+    assert conflicts(rule, train_cfg={}, train_dataloader=None, optim_wrapper={}) == ["train_dataloader"]
+    assert conflicts(rule, test_dataloader={}, test_evaluator=[]) == ["test_dataloader"]
+
+
+def test_latents_are_kept_only_when_they_stay_right():
+    rule = rules.latent_cache
+    model = dict(tuners=dict(a=lora()), cache_latents=True)
+    crop = dict(type="diffkit.datasets.RandomCrop", size=64)
+    flip = dict(type="RandomHorizontalFlip")
+    assert conflicts(rule, model=model, train_dataloader=training(transforms=[flip])) == []
+    assert conflicts(rule, model=dict(tuners=dict(v=lora("vae")))) == []
+    assert conflicts(rule, model=dict(model, tuners=dict(v=lora("vae")))) == ["model.cache_latents"]
+    assert conflicts(rule, model=model, train_dataloader=training(transforms=[crop])) == ["model.cache_latents"]
+    assert conflicts(rule, model=model, train_dataloader=training(center_crop=False)) == ["model.cache_latents"]
+
+
+def test_texts_are_kept_only_while_the_encoders_are_frozen():
+    rule = rules.text_cache
+    assert conflicts(rule, model=dict(cache_text=True, tuners=dict(a=lora()))) == []
+    for component in ("text_encoder", "text_encoder_2"):
+        model = dict(cache_text=True, tuners=dict(a=lora(), b=lora(component)))
+        assert conflicts(rule, model=model) == ["model.cache_text"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "gpu", "found"),
+    [("float16", False, ["optim_wrapper.dtype"]), ("float16", True, []), ("bfloat16", False, []), (None, False, [])],
+)
+def test_float16_needs_a_gpu(monkeypatch, dtype, gpu, found):
+    monkeypatch.setattr(rules, "has_gpu", lambda: gpu)
+    assert conflicts(rules.half_precision, optim_wrapper=dict(dtype=dtype)) == found
+
+
+def test_a_hidden_gpu_is_none(monkeypatch):
+    monkeypatch.setattr(rules.platform, "system", lambda: "Linux")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert not rules.has_gpu()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/dev/nvidiactl")
+    assert rules.has_gpu()
+
+
+def test_weights_come_from_one_place():
+    rule = rules.weights_from_somewhere
+    assert conflicts(rule, model=dict(pretrained="mini-sd", family={})) == []
+    assert conflicts(rule, model=dict(pretrained=None, family=dict(scratch={}))) == []
+    assert conflicts(rule, model=dict(pretrained="x", family=dict(scratch={}))) == ["model.pretrained"]
+    assert conflicts(rule, model=dict(pretrained=None, family={})) == ["model.pretrained"]
+
+
+def test_a_prior_weight_needs_prior_pictures():
+    rule = rules.prior_weight
+    assert conflicts(rule, model=dict(prior_loss_weight=1.0), train_dataloader=training()) == []
+    assert conflicts(rule, model=dict(prior_loss_weight=0.5), train_dataloader=training(num_class_images=3)) == []
+    assert conflicts(rule, model=dict(prior_loss_weight=0.5), train_dataloader=training(class_data_root="x")) == []
+    found = conflicts(rule, model=dict(prior_loss_weight=0.5), train_dataloader=training())
+    assert found == ["model.prior_loss_weight"]
+
+
+def test_missing_prior_pictures_need_a_hook_and_a_prompt(tmp_path):
+    rule = rules.prior_pictures
+    data = training(num_class_images=2, class_prompt="a dog")
+    hook = [dict(type="diffkit.engine.hooks.PriorImagesHook")]
+    key = "train_dataloader.dataset"
+    assert conflicts(rule, train_dataloader=data, custom_hooks=hook) == []
+    assert conflicts(rule, train_dataloader=data) == [f"{key}.num_class_images"]
+    assert conflicts(rule, train_dataloader=training(num_class_images=2), custom_hooks=hook) == [f"{key}.class_prompt"]
+    full = training(num_class_images=2, class_data_root=str(tmp_path))
+    assert len(conflicts(rule, train_dataloader=full)) == 2
+    for name in ("a.png", "b.JPG", "notes.txt"):
+        (tmp_path / name).touch()
+    assert conflicts(rule, train_dataloader=full) == []
+    assert conflicts(rule, train_dataloader=training(num_class_images=2, class_data_root="shapes:scenes")) == []
+
+
+def test_schedules_count_steps():
+    rule = rules.schedules_count_steps
+    assert conflicts(rule, param_scheduler=[dict(type="LinearLR", by_epoch=False)]) == []
+    assert conflicts(rule, param_scheduler=[{}, dict(by_epoch=True)]) == ["param_scheduler.1.by_epoch"]
+    assert conflicts(rule, param_scheduler=dict(type="LinearLR", by_epoch=True)) == ["param_scheduler.by_epoch"]
+
+
+def test_the_learning_rate_is_scaled_one_way():
+    assert conflicts(rules.learning_rate_scale, auto_scale_lr=dict(base_batch_size=3)) == ["auto_scale_lr"]
+    assert conflicts(rules.learning_rate_scale, scale_lr=True) == []
+
+
+def test_a_training_starts_one_way():
+    assert conflicts(rules.one_start, resume=True, load_from="x") == ["resume"]
+    assert conflicts(rules.one_start, resume=True, load_from=None) == []
+
+
+def test_a_component_has_one_adapter():
+    rule = rules.one_adapter
+    assert conflicts(rule, model=dict(tuners=dict(a=lora(), b=lora("text_encoder")))) == []
+    assert conflicts(rule, model=dict(tuners=dict(a=lora(), b=dict(type="LoRATuner")))) == ["model.tuners.b"]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("value", [None, 3, "text", [], [1], {"dataset": 3}, {"tuners": [3], "family": 2}])
+def test_no_rule_breaks_on_a_broken_config(rule, value):
+    """The rules run on configs with other faults too."""
+    names = ["model", "train_dataloader", "optim_wrapper", "param_scheduler", "custom_hooks", "val_cfg", "resume"]
+    conflicts(rule, **dict.fromkeys(names, value))

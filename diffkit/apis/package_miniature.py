@@ -42,8 +42,8 @@ def package_miniature(
         step: a step folder that holds a whole pipeline, or another diffusers folder.
         out: the new folder.
         name: what users call it.
-        vae: a step folder whose VAE takes the place of the pipeline's; its encoder must be the same, or the
-            UNet would not know its latents.
+        vae: a step folder whose decoder takes the place of the pipeline's; its encoder must be the same, or
+            the UNet's latents would mean something else.
         provenance: what the card says about the training, a line for each item.
         figures: Markdown with measured figures for the card.
 
@@ -57,7 +57,7 @@ def package_miniature(
 
     pipe = load_pipeline(step, device="cpu", dtype="float32")
     if vae is not None:
-        pipe.register_modules(vae=_fitting_vae(pipe.vae, vae))
+        _take_decoder(pipe.vae, vae)
     before = _paint(pipe)
     out = Path(out)
     with _aside(out) as folder:
@@ -96,24 +96,22 @@ def _aside(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _fitting_vae(own: Any, other: str | Path) -> Any:
-    """The VAE of another step folder, if it encodes as ``own`` does."""
+def _take_decoder(own: Any, other: str | Path) -> None:
+    """Gives a VAE the decoder of another step folder, if both encode alike.
+
+    The scaling factor stays: the decoder takes latents before they are scaled.
+    """
     import torch
 
     from diffkit.apis.load_pipeline import load_pipeline
 
-    vae: Any = load_pipeline(other, device="cpu", dtype="float32").vae
-    theirs = vae.state_dict()
+    theirs = load_pipeline(other, device="cpu", dtype="float32").vae.state_dict()  # type: ignore[attr-defined]
     for key, value in own.state_dict().items():
         encodes = key.startswith(("encoder.", "quant_conv."))
         if encodes and not (key in theirs and torch.equal(value, theirs[key])):
             raise ValueError(
                 f"vae: the encoder of {other} is not the one that the UNet was trained with ({key} differs)")
-    if vae.config.scaling_factor != own.config.scaling_factor:
-        raise ValueError(
-            f"vae: the scaling factor of {other} is {vae.config.scaling_factor}, "
-            f"the UNet was trained with {own.config.scaling_factor}")
-    return vae
+    own.load_state_dict(theirs)
 
 
 def _write(pipe: "DiffusionPipeline", folder: Path) -> int:

@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
     parser.add_argument(
         "--from-step", metavar="STEP", help="only package this step folder: UNet, text encoder and VAE")
-    parser.add_argument("--vae", metavar="STEP", help="with --from-step: take the VAE of this step folder")
+    parser.add_argument("--vae", metavar="STEP", help="with --from-step: take the decoder of this step folder")
     parser.add_argument(
         "--work-dir", default="work_dirs", help="where the trainings go (default: %(default)s/<name of the config>)")
     parser.add_argument(

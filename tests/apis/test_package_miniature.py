@@ -81,10 +81,12 @@ def test_another_decoder_is_taken_and_another_encoder_is_refused(sd_folder, tmp_
     pipe = tiny_sd_pipeline()
     with torch.no_grad():
         pipe.vae.decoder.conv_out.bias.fill_(0.25)
+    pipe.vae.register_to_config(scaling_factor=7.0)
     pipe.save_pretrained(tmp_path / "decoder")
     package_miniature.package_miniature(sd_folder, tmp_path / "out", vae=tmp_path / "decoder")
-    bias = load_pipeline(tmp_path / "out", device="cpu").vae.decoder.conv_out.bias
-    assert torch.all(bias == 0.25)
+    vae = load_pipeline(tmp_path / "out", device="cpu").vae
+    assert torch.all(vae.decoder.conv_out.bias == 0.25)
+    assert vae.config.scaling_factor == load_pipeline(sd_folder, device="cpu").vae.config.scaling_factor
     with torch.no_grad():
         pipe.vae.encoder.conv_in.bias.fill_(0.25)
     pipe.save_pretrained(tmp_path / "encoder")

@@ -16,7 +16,8 @@ from diffkit.models import FullTuner, Reconstruction
 
 model.update(
     tuners=dict(vae=dict(type=FullTuner, component="vae")),
-    objective=dict(type=Reconstruction))
+    # half of SD's latent scale: 16 channels would show the colours through the noise of the last timestep
+    objective=dict(type=Reconstruction, latent_std=0.5))
 train_dataloader.update(batch_size=16)
 # a third are crops of photographs, so that real pictures survive the VAE; no picture comes twice
 train_dataloader.dataset.update(length=80000, textured=0.5, photo_fraction=0.33, keep_in_memory=False)

@@ -64,13 +64,14 @@ def test_reconstruction_trains_every_weight_of_the_vae(sd_folder):
     assert torch.isclose(terms["psnr"], 10 * torch.log10(4 / squared))
 
 
-def test_reconstruction_sets_the_scaling_factor_that_gives_unit_variance(sd_folder):
-    model = build(sd_folder, component="vae", type="Reconstruction", momentum=1.0)
+@pytest.mark.parametrize("latent_std", [1.0, 0.5])
+def test_reconstruction_sets_the_scaling_factor_that_gives_the_wanted_spread(sd_folder, latent_std):
+    model = build(sd_folder, component="vae", type="Reconstruction", momentum=1.0, latent_std=latent_std)
     model(**BATCH)
     model.artifacts()
     posterior = model.vae.encode(BATCH["pixel_values"]).latent_dist
     spread = (posterior.mean.var() + posterior.var.mean()).sqrt()
-    assert model.vae.config.scaling_factor == pytest.approx(1 / spread.item(), rel=1e-4)
+    assert model.vae.config.scaling_factor == pytest.approx(latent_std / spread.item(), rel=1e-4)
 
 
 def test_a_frozen_encoder_keeps_its_scaling_factor(sd_folder):

@@ -19,18 +19,25 @@ class Reconstruction(Objective):
     """L1 + squared error + squared error of the picture's gradients + KL to the unit normal.
 
     The gradient term keeps edges and textures sharp without a learned perceptual loss. The standard deviation of the
-    latents is followed during training; ``scaling_factor`` of the exported VAE is its inverse, so that the UNet sees
-    unit variance (Rombach et al. 2022, appendix G).
+    latents is followed during training; ``scaling_factor`` of the exported VAE brings it to ``latent_std``. Stable
+    Diffusion takes 1 (Rombach et al. 2022, appendix G). Latents of more channels tell more through the same noise:
+    where the last timestep still shows the picture's colours, a model does not learn to read them from the text, and
+    a smaller scale mends that (Chen 2023, arXiv 2301.10972).
 
     Args:
         mse: weight of the squared error.
         gradient: weight of the squared error of horizontal and vertical differences.
         kl: weight of the Kullback-Leibler divergence, averaged over latent values.
+        latent_std: standard deviation of the scaled latents, above 0.
         momentum: share of the latest batch in the latents' second moment, in (0, 1].
     """
 
-    def __init__(self, mse: float = 4.0, gradient: float = 4.0, kl: float = 1e-4, momentum: float = 0.01) -> None:
+    def __init__(self, mse: float = 4.0, gradient: float = 4.0, kl: float = 1e-4, latent_std: float = 1.0,
+                 momentum: float = 0.01) -> None:
         super().__init__()
+        if not latent_std > 0:
+            raise ValueError(f"Reconstruction: latent_std is {latent_std}; it must be above 0.")
+        self.latent_std = latent_std
         self.mse, self.gradient, self.kl, self.momentum = mse, gradient, kl, momentum
         self.register_buffer("second_moment", torch.zeros(()))
         self.second_moment: Tensor
@@ -65,7 +72,7 @@ class Reconstruction(Objective):
 
     def before_export(self, model: "LatentDiffusion") -> None:
         if self.second_moment > 0 and any(p.requires_grad for p in model.encoder_parameters()):
-            factor = float(self.second_moment.rsqrt())
+            factor = self.latent_std * float(self.second_moment.rsqrt())
             model.components["vae"].register_to_config(scaling_factor=factor)  # type: ignore[operator]
 
 

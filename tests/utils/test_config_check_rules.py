@@ -109,6 +109,16 @@ def test_schedules_count_steps():
     assert conflicts(rule, param_scheduler=dict(type="LinearLR", by_epoch=True)) == ["param_scheduler.by_epoch"]
 
 
+def test_groups_of_parameters_have_two_options():
+    rule, where = rules.parameter_groups, "optim_wrapper.paramwise_cfg"
+    good = dict(custom_keys=dict(text_encoder=dict(lr_mult=0.1, decay_mult=0.0)))
+    assert conflicts(rule, optim_wrapper=dict(paramwise_cfg=good)) == []
+    assert conflicts(rule, optim_wrapper=dict(paramwise_cfg=dict(custom_key={}))) == [f"{where}.custom_key"]
+    bad = dict(custom_keys=dict(text_encoder=dict(lr_mul=0.1)))
+    assert conflicts(rule, optim_wrapper=dict(paramwise_cfg=bad)) == [f"{where}.custom_keys.text_encoder.lr_mul"]
+    assert conflicts(rule, optim_wrapper=dict(constructor="Mine", paramwise_cfg=dict(norm_decay_mult=0))) == []
+
+
 def test_the_learning_rate_is_scaled_one_way():
     assert conflicts(rules.learning_rate_scale, auto_scale_lr=dict(base_batch_size=3)) == ["auto_scale_lr"]
     assert conflicts(rules.learning_rate_scale, scale_lr=True) == []

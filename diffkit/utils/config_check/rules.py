@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from diffkit.utils.config_check.imported import dotted_name, is_imported
+from diffkit.utils.near import did_you_mean
 
 Conflicts = Iterator[tuple[str, str]]
 RULES: list[Callable[["View"], Conflicts]] = []
@@ -183,6 +184,21 @@ def schedules_count_steps(view: View) -> Conflicts:
         for name in ("by_epoch", "convert_to_iter_based"):
             if scheduler.get(name):
                 yield f"{key}.{name}", "is not supported: schedules count optimizer steps"
+
+
+@rule
+def parameter_groups(view: View) -> Conflicts:
+    """diffkit's constructor of optimizers knows groups of parameters by their names, and two options for each."""
+    if view.get("optim_wrapper.constructor") is not None:
+        return
+    where = "optim_wrapper.paramwise_cfg"
+    for name in view.node(where):
+        if name != "custom_keys":
+            yield f"{where}.{name}", f"no such key{did_you_mean(name, ['custom_keys'])}"
+    for key, options in view.items(f"{where}.custom_keys"):
+        for name in options:
+            if name not in ("lr_mult", "decay_mult"):
+                yield f"{key}.{name}", f"no such key{did_you_mean(name, ['lr_mult', 'decay_mult'])}"
 
 
 @rule

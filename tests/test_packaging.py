@@ -150,7 +150,7 @@ def test_the_pinned_versions_are_within_the_ranges():
         pin.name.lower().replace("_", "-"): str(pin.specifier)[2:]
         for pin in map(Requirement, _lines("constraints"))
     }
-    for name in ("runtime", "tests"):
+    for name in ("runtime", "tests", "docs"):
         for requirement in map(Requirement, _lines(name)):
             pinned = pins[requirement.name.lower()]
             assert requirement.specifier.contains(pinned), f"{requirement} and {pinned}"

@@ -64,7 +64,7 @@ demo: $(VENV)/.stamp
 	@echo "LoRA:     $$(ls -d $(DEMO_DIR)/step* | sort -V | tail -n 1)"
 
 test: lint
-	$(BIN)/python -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check $(SOURCES)

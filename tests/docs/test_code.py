@@ -1,0 +1,90 @@
+"""Python on the pages compiles, names what there is, and does what the page says."""
+
+import ast
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from diffkit.apis import copy_config, train
+from diffkit.utils.config_check import check_config
+from tests.docs.pages import ROOT, Block, blocks, blocks_of
+
+PYTHON = blocks_of("python", "py")
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.place)
+def test_python_compiles_and_its_imports_exist(block: Block) -> None:
+    tree = ast.parse(block.text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "diffkit":
+            module = importlib.import_module(str(node.module))
+            missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
+            assert not missing, block.place
+
+
+def test_the_config_of_the_readme_has_no_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/my_dog").mkdir(parents=True)
+    copy_config("stable_diffusion_v15_dreambooth_lora_dog", "my_dog.py")
+    text = next(block.text for block in blocks(ROOT / "README.md") if "read_base" in block.text)
+    (tmp_path / "my_dog.py").write_text(text, encoding="utf-8")
+    cfg = check_config(tmp_path / "my_dog.py")
+    assert cfg.train_cfg.max_iters == 1000
+    assert len(text.splitlines()) <= 20
+
+
+def test_the_config_shown_in_full_is_the_one_of_the_repository() -> None:
+    text = next(block.text for block in blocks(ROOT / "docs/configs.md") if "read_base" in block.text)
+    assert text == (ROOT / "configs/dreambooth/stable_diffusion_v15_dreambooth_lora_dog.py").read_text(encoding="utf-8")
+
+
+def changes_a_config(block: Block) -> bool:
+    """Whether a block is a piece of a config, to stand behind its bases."""
+    return "read_base" not in block.text and any(
+        line.startswith(("model.", "train_dataloader.", "visualizer.", "custom_hooks = "))
+        for line in block.text.splitlines())
+
+
+@pytest.mark.parametrize("block", [block for block in PYTHON if changes_a_config(block)], ids=lambda block: block.place)
+def test_pieces_of_configs_have_no_faults(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("data/dog", "data/my_dog", "data/my_pictures", "data/text_image"):
+        (tmp_path / folder).mkdir(parents=True)
+    base = "stable_diffusion_v15_dreambooth_lora_dog"
+    if block.page.stem == "text_to_image":
+        base = "stable_diffusion_v15_text_to_image_lora"
+    copy_config(base, tmp_path)
+    head = ["from mmengine.config import read_base", "with read_base():", f"    from .{base} import *",
+            "from diffkit.models import FullTuner"]
+    path = tmp_path / "piece.py"
+    path.write_text("\n".join([*head, block.text]), encoding="utf-8")
+    check_config(path)
+
+
+def test_the_parts_of_the_page_on_extending_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sd_folder: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    for name in ("stable_diffusion_v15_text_to_image_lora", "mini_sd_text_to_image"):
+        copy_config(name, tmp_path)
+    files: dict[str, str] = {}
+    for block in blocks(ROOT / "docs/extending.md"):
+        head = block.text.splitlines()[0]
+        if block.language == "python" and head.startswith("# my_"):
+            files[head[2:]] = files.get(head[2:], "") + block.text + "\n\n"
+    assert set(files) == {"my_parts.py", "my_experiment.py"}
+    for name, text in files.items():
+        Path(name).write_text(text, encoding="utf-8")
+    try:
+        work_dir = train("my_experiment.py", cfg_options={
+            "model.pretrained": str(sd_folder), "train_dataloader.dataset.resolution": 32,
+            "train_dataloader.batch_size": 2, "train_cfg.max_iters": 2, "custom_hooks.0.interval": 1,
+            "default_hooks.logger.interval": 1})
+    finally:
+        sys.modules.pop("my_parts", None)
+    assert (work_dir / "step1" / "model_index.json").is_file()
+    logs = [path.read_text(encoding="utf-8") for path in work_dir.glob("*/vis_data/scalars.json")]
+    assert any("weight_norm" in text for text in logs)

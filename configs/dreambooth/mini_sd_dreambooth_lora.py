@@ -3,6 +3,7 @@
 from mmengine.config import read_base
 
 with read_base():
+    from .._base_.datasets.concept_prompts import *
     from .._base_.datasets.dreambooth import *
     from .._base_.datasets.shapes_prior import *
     from .._base_.default_runtime import *

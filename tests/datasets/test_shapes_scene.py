@@ -6,14 +6,13 @@ import pytest
 
 from diffkit.datasets.shapes import CONCEPTS, Scene, draw, random_scene
 from diffkit.datasets.shapes.colour_space import palette_lab, rgb_to_lab
-from diffkit.datasets.shapes.concepts import (
+from diffkit.datasets.shapes.concept_pictures import (
     concept_backgrounds,
     concept_images,
     concept_scenes,
-    get_concept,
-    is_concept,
     write_concept_images,
 )
+from diffkit.datasets.shapes.concepts import get_concept, is_concept
 from diffkit.datasets.shapes.distance import DISTANCES, pattern_mix
 from diffkit.datasets.shapes.scene import MIN_CONTRAST, contrasting
 from diffkit.datasets.shapes.vocabulary import BACKGROUNDS, COLOURS, HELD_OUT, SHAPES
@@ -62,7 +61,7 @@ def test_patterns_show_both_colours(texture, low, high):
 
 def test_training_scenes_have_no_held_out_pair_and_no_concept():
     for scene in scenes(6000, textured=0.7):
-        assert not scene.held_out and not is_concept(scene)
+        assert not scene.held_out and not is_concept(scene.shape, scene.colours, scene.texture)
 
 
 def test_heldout_scenes_have_only_held_out_pairs():
@@ -73,7 +72,7 @@ def test_heldout_scenes_have_only_held_out_pairs():
 
 def test_all_contains_what_training_leaves_out():
     found = scenes(6000, "all", textured=1.0)
-    assert any(s.held_out for s in found) and any(is_concept(s) for s in found)
+    assert any(s.held_out for s in found) and any(is_concept(s.shape, s.colours, s.texture) for s in found)
 
 
 def test_share_of_textures_and_no_small_textured_object():
@@ -160,7 +159,7 @@ def test_concepts_keep_some_backgrounds_for_tests(name):
     assert len(shown) >= 4 and len(kept) >= 4 and not set(shown) & set(kept)
     assert {s.background for s in concept_scenes(name, 8)} == set(shown)
     assert {s.background for s in concept_scenes(name, 8, unseen=True)} == set(kept)
-    assert all(is_concept(s) for s in concept_scenes(name, 4, varied=True))
+    assert all(is_concept(s.shape, s.colours, s.texture) for s in concept_scenes(name, 4, varied=True))
 
 
 def test_concept_images_are_deterministic_and_written(tmp_path):

@@ -40,11 +40,13 @@ def test_parts_are_loaded_in_float32(sd_folder, tmp_path):
 def test_another_vae_can_take_the_place_of_the_models_own(sd_folder, tmp_path):
     from diffusers import AutoencoderKL
 
+    shutil.copytree(sd_folder, tmp_path / "sd")
     other = AutoencoderKL.from_pretrained(sd_folder, subfolder="vae")
     other.decoder.conv_out.bias.data.fill_(7.0)
-    other.save_pretrained(tmp_path / "vae")
-    for source in (tmp_path, tmp_path / "vae"):  # a pipeline's folder, or the VAE alone
-        assert StableDiffusion().load(sd_folder, vae=source)["vae"].decoder.conv_out.bias[0] == 7.0
+    for folder in ("sd/vae", "alone"):
+        other.save_pretrained(tmp_path / folder)
+    for source in ("sd", "sd/vae", "alone"):  # a pipeline, its VAE, or a VAE alone
+        assert StableDiffusion().load(sd_folder, vae=tmp_path / source)["vae"].decoder.conv_out.bias[0] == 7.0
 
 
 def test_a_folder_without_a_tokenizer_is_refused(sd_folder, tmp_path):

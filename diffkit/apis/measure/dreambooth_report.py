@@ -10,7 +10,7 @@ from PIL import Image
 from diffkit.apis.measure import report
 from diffkit.apis.measure.pictures import Samples
 from diffkit.datasets.shapes import concept_images
-from diffkit.datasets.shapes.concepts import concept_scenes
+from diffkit.datasets.shapes.concept_pictures import concept_scenes
 from diffkit.utils.images import picture_grid, save_png
 
 

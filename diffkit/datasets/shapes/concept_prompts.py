@@ -5,7 +5,8 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from diffkit.datasets.shapes.captions import article
-from diffkit.datasets.shapes.concepts import concept_backgrounds, get_concept
+from diffkit.datasets.shapes.concept_pictures import concept_backgrounds
+from diffkit.datasets.shapes.concepts import get_concept
 from diffkit.registry import DATASETS
 
 

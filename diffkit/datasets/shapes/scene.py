@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from diffkit.datasets.shapes.colour_space import palette_lab
+from diffkit.datasets.shapes.concepts import is_concept
 from diffkit.datasets.shapes.distance import DISTANCES, pattern_mix
 from diffkit.datasets.shapes.vocabulary import (
     BACKGROUNDS,
@@ -123,14 +124,13 @@ def random_scene(rng: np.random.Generator, split: str = "train", textured: float
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     if not 0 <= textured <= 1:
         raise ValueError(f"textured must be between 0 and 1, got {textured}")
-    from diffkit.datasets.shapes.concepts import is_concept  # concepts are made of scenes
 
     texture = pick(rng, PATTERNS) if rng.random() < textured else "plain"
     while True:
         scene = _any_scene(rng, texture)
         if split == "all" or (split == "heldout" and scene.held_out):
             return scene
-        if split == "train" and not scene.held_out and not is_concept(scene):
+        if split == "train" and not scene.held_out and not is_concept(scene.shape, scene.colours, scene.texture):
             return scene
 
 

@@ -13,7 +13,7 @@ class Role:
     """The role of the dict at a place of the config.
 
     Attributes:
-        pattern: the key path; ``*`` stands for one name or index.
+        pattern: the key path; ``*`` stands for one name or index, ``#`` for an index.
         registry: the registry of diffkit that holds what may stand here, if there is one.
         untyped: the class or schema that a dict without ``type`` is held against.
         plain: whether ``type`` is an ordinary key here.
@@ -98,10 +98,10 @@ ROLES = (
         )
     ),
     Role("val_evaluator", "METRICS", "mmengine.evaluator.Evaluator"),
-    Role("val_evaluator.*", "METRICS"),
+    Role("val_evaluator.#", "METRICS"),
     Role("val_evaluator.metrics.*", "METRICS"),
     Role("test_evaluator", "METRICS", "mmengine.evaluator.Evaluator"),
-    Role("test_evaluator.*", "METRICS"),
+    Role("test_evaluator.#", "METRICS"),
     Role("test_evaluator.metrics.*", "METRICS"),
     Role(
         "optim_wrapper",
@@ -145,9 +145,13 @@ def role_of(key: str) -> Role:
     names = key.split(".")
     for role in ROLES:
         pattern = role.pattern.split(".")
-        if len(pattern) == len(names) and all(p == n or p == "*" for p, n in zip(pattern, names, strict=True)):
+        if len(pattern) == len(names) and all(map(_stands_for, pattern, names)):
             return role
     return _NO_ROLE
+
+
+def _stands_for(part: str, name: str) -> bool:
+    return part in (name, "*") or (part == "#" and name.isdigit())
 
 
 def is_schema(target: Definition) -> bool:

@@ -132,7 +132,8 @@ def write_config(folder: Path, more: str = "", name: str = "run.py", text: str =
 def faults_of(config: str | Path | Config, **options: object) -> list[Fault]:
     """Returns the faults of a config; empty when it has none."""
     try:
-        check_config(config, {key.replace("__", "."): value for key, value in options.items()})
+        dotted = {key.replace("__", "."): value for key, value in options.items()}
+        check_config(config, dotted, keep_sources=True)
     except ConfigError as error:
         return error.faults
     return []

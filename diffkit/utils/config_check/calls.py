@@ -4,7 +4,7 @@ import ast
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from diffkit.utils.config_check.classes import Base, decorator_names
+from diffkit.utils.config_check.classes import Mro, decorator_names
 from diffkit.utils.config_check.signatures import Signature, dataclass_fields
 from diffkit.utils.config_check.source import Source
 from diffkit.utils.config_check.symbols import Definition, Opaque
@@ -36,8 +36,8 @@ class Code:
     node: ast.FunctionDef | ast.AsyncFunctionDef
     owner: str
     bound: bool = False
-    rest: tuple[Base, ...] = ()
-    mro: tuple[Base, ...] = ()
+    rest: Mro | None = None
+    mro: Mro | None = None
     shares_self: bool = False
     fields: Signature | None = field(default=None, hash=False, compare=False)
 
@@ -95,7 +95,7 @@ def function_code(target: Definition) -> Code:
     return Code(target.source, target.node, target.node.name)  # type: ignore[arg-type]
 
 
-def constructor_code(mro: list[Base], whole: tuple[Base, ...] = ()) -> Code | None:
+def constructor_code(mro: Mro, whole: Mro | None = None) -> Code | None:
     """Returns what building an object runs, or None when it cannot be read.
 
     Args:
@@ -112,9 +112,9 @@ def constructor_code(mro: list[Base], whole: tuple[Base, ...] = ()) -> Code | No
                 methods["__init__"],
                 base.name,
                 True,
-                tuple(mro[i + 1 :]),
-                whole or tuple(mro),
-                bool(whole),
+                mro.after(i),
+                whole or mro,
+                whole is not None,
             )
         if "dataclass" in decorator_names(base.node):
             check = methods.get("__post_init__") or _NOTHING
@@ -123,15 +123,15 @@ def constructor_code(mro: list[Base], whole: tuple[Base, ...] = ()) -> Code | No
                 check,
                 base.name,
                 True,
-                (),
-                whole or tuple(mro),
-                bool(whole),
+                None,
+                whole or mro,
+                whole is not None,
                 dataclass_fields(mro),
             )
     return None
 
 
-def method_code(mro: tuple[Base, ...], name: str) -> Code | None:
+def method_code(mro: Mro, name: str) -> Code | None:
     """Returns the code of a method as the object sees it, or None when it cannot be read."""
     for i, base in enumerate(mro):
         if isinstance(base, Opaque):
@@ -141,7 +141,7 @@ def method_code(mro: tuple[Base, ...], name: str) -> Code | None:
             kinds = decorator_names(method)
             if "classmethod" in kinds:
                 return None
-            return Code(base.source, method, name, "staticmethod" not in kinds, tuple(mro[i + 1 :]), mro, True)
+            return Code(base.source, method, name, "staticmethod" not in kinds, mro.after(i), mro, True)
     return None
 
 

@@ -1,12 +1,15 @@
 """The check of a whole config: every fault in one message, before anything heavy is imported or loaded."""
 
-from collections.abc import Collection
+import gc
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
 from diffkit.utils.config_check.bind import bind
+from diffkit.utils.config_check.classes import forget_bases
 from diffkit.utils.config_check.faults import ConfigError, Fault, shown_path
 from diffkit.utils.config_check.helpers import helper_fault, helper_names
 from diffkit.utils.config_check.imported import is_imported
@@ -15,18 +18,22 @@ from diffkit.utils.config_check.loading import lazy_types, load_config
 from diffkit.utils.config_check.options import SOURCE, apply_options
 from diffkit.utils.config_check.places import ConfigFiles, read_config_files
 from diffkit.utils.config_check.rules import RULES, View
+from diffkit.utils.config_check.source import forget_sources
 from diffkit.utils.config_check.walk import Walker
 
 
-def check_config(config: str | Path | Config, cfg_options: dict[str, Any] | None = None) -> Config:
+def check_config(
+    config: str | Path | Config, cfg_options: dict[str, Any] | None = None, *, keep_sources: bool = False
+) -> Config:
     """Checks a config strictly, and returns it with the options merged.
 
-    torch, diffusers, transformers and ``diffkit.models`` are not imported: the arguments of the classes that
-    a config names are read from their source.
+    torch, diffusers, transformers and ``diffkit.models`` are not imported: the arguments of the classes that a
+    config names are read from their source.
 
     Args:
         config: a config file, or a loaded config (which is left as it is).
         cfg_options: values that replace those of the config, by dotted key.
+        keep_sources: keep what was read for further checks in this process (some 20 MB).
 
     Returns:
         The config to run: with the options, without helper variables.
@@ -34,8 +41,25 @@ def check_config(config: str | Path | Config, cfg_options: dict[str, Any] | None
     Raises:
         ConfigError: the config has faults; ``faults`` holds all of them.
     """
-    loaded = load_config(config)
-    return _Check(loaded, cfg_options or {}).run()
+    with _paused_collection():
+        try:
+            return _Check(load_config(config), cfg_options or {}).run()
+        finally:
+            if not keep_sources:
+                forget_sources()
+                forget_bases()
+
+
+@contextmanager
+def _paused_collection() -> Iterator[None]:
+    """Inside, Python looks for no garbage: parsed files are many objects, and that takes half of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _Check:

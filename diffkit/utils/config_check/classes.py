@@ -1,6 +1,7 @@
 """Classes as text: the order of their bases, and where a method comes from."""
 
 import ast
+from collections.abc import Iterator
 from functools import lru_cache
 
 from diffkit.utils.config_check.source import Source
@@ -11,12 +12,33 @@ PLAIN_BASES = frozenset({"object", "ABC", "Generic", "Protocol", "Hashable", "Si
 Base = Definition | Opaque
 
 
-def linearize(cls: Definition) -> list[Base]:
-    """Returns the class and its bases in the order in which Python searches them (C3).
+class Mro:
+    """A class and its bases in the order in which Python searches them (C3).
 
-    A base that cannot be read stands as OPAQUE.
+    The bases are read when they are asked for: mostly the class itself says what is wanted. A base that cannot be
+    read stands as OPAQUE.
+
+    Args:
+        cls: the class.
+        start: how many of the classes are left out at the front.
     """
-    return list(_linearize(cls, frozenset()))
+
+    def __init__(self, cls: Definition, start: int = 0) -> None:
+        self.cls, self.start = cls, start
+
+    def __iter__(self) -> Iterator[Base]:
+        if self.start == 0:
+            yield self.cls
+        yield from _linearize(self.cls, frozenset())[max(self.start, 1) :]
+
+    def after(self, index: int) -> "Mro":
+        """Returns the classes behind the one at ``index``: what ``super()`` means in that one."""
+        return Mro(self.cls, self.start + index + 1)
+
+
+def linearize(cls: Definition) -> Mro:
+    """Returns the class and its bases in the order in which Python searches them."""
+    return Mro(cls)
 
 
 def find_method(cls: Definition, name: str) -> Definition | None:
@@ -59,6 +81,11 @@ def resolve_expression(source: Source, node: ast.expr) -> Symbol:
         owner = resolve_expression(source, node.value)
         return lookup(owner, node.attr) if isinstance(owner, Source) else OPAQUE
     return OPAQUE
+
+
+def forget_bases() -> None:
+    """Lets go of the orders of bases that were found."""
+    _linearize.cache_clear()
 
 
 @lru_cache(maxsize=1024)

@@ -197,9 +197,10 @@ class _Trial:
     def _callee(self, call: ast.Call) -> Code | None:
         func, code = call.func, self.known.code
         if isinstance(func, ast.Attribute) and ast.unparse(func.value) == "super()" and func.attr == "__init__":
-            return constructor_code(list(code.rest), code.mro)
+            has_arguments = bool(call.args or call.keywords)
+            return constructor_code(code.rest, code.mro) if code.rest is not None and has_arguments else None
         if isinstance(func, ast.Attribute) and self.known.is_self(func.value):
-            return method_code(code.mro, func.attr)
+            return method_code(code.mro, func.attr) if code.mro is not None else None
         if not isinstance(func, ast.Name) or not is_near(code.source, func.id):
             return None
         symbol = lookup(code.source, func.id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from diffkit.utils.config_check.classes import (
     Base,
+    Mro,
     base_names,
     decorator_names,
     linearize,
@@ -71,11 +72,11 @@ def signature_of(target: Definition) -> Signature:
         found = _constructor(linearize(target))
     else:
         bound = target.owner is not None and "classmethod" in decorator_names(node)
-        found = _function(target.source, node, bound, target.owner, [])
+        found = _function(target.source, node, bound, target.owner, None)
     return replace(found, name=target.name, module=target.source.name)
 
 
-def _constructor(mro: list[Base]) -> Signature:
+def _constructor(mro: Mro) -> Signature:
     """Returns the arguments of the first ``__init__`` in the order of the bases."""
     for i, base in enumerate(mro):
         if isinstance(base, Opaque):
@@ -83,7 +84,7 @@ def _constructor(mro: list[Base]) -> Signature:
         assert isinstance(base.node, ast.ClassDef)
         for node in base.node.body:
             if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-                return _function(base.source, node, True, None, mro[i + 1 :])
+                return _function(base.source, node, True, None, mro.after(i))
         if "dataclass" in decorator_names(base.node):
             return dataclass_fields(mro)
         if "NamedTuple" in base_names(base.node):
@@ -98,7 +99,7 @@ def _function(
     node: ast.FunctionDef | ast.AsyncFunctionDef,
     bound: bool,
     owner: Definition | None,
-    rest: list[Base],
+    rest: Mro | None,
 ) -> Signature:
     params = _params(source, node.args)
     if bound and params:
@@ -114,7 +115,7 @@ def _function(
     return Signature("", params, open=use.escapes or extra.open)
 
 
-def _forwarded(source: Source, use: "_KeywordUse", owner: Definition | None, rest: list[Base]) -> Signature:
+def _forwarded(source: Source, use: "_KeywordUse", owner: Definition | None, rest: Mro | None) -> Signature:
     """Returns the arguments of the calls that get the ``**kwargs``, less those that the calls fill in."""
     params: dict[str, Param] = {}
     is_open = False
@@ -133,13 +134,13 @@ def _forwarded(source: Source, use: "_KeywordUse", owner: Definition | None, res
     return Signature("", params, is_open)
 
 
-def _call_target(source: Source, call: ast.Call, owner: Definition | None, rest: list[Base]) -> Signature | None:
+def _call_target(source: Source, call: ast.Call, owner: Definition | None, rest: Mro | None) -> Signature | None:
     func = call.func
     if isinstance(func, ast.Name) and func.id == "cls" and owner is not None:
         return _constructor(linearize(owner))
     if isinstance(func, ast.Attribute) and func.attr == "__init__":
         if _is_super(func.value):
-            return _constructor(rest)
+            return _constructor(rest) if rest is not None else None
         func = func.value
     elif isinstance(func, ast.Attribute) and _is_super(func.value):
         return None
@@ -206,12 +207,13 @@ def _params(source: Source, args: ast.arguments) -> dict[str, Param]:
     return {p.name: p for p in found}
 
 
-def dataclass_fields(mro: list[Base]) -> Signature:
+def dataclass_fields(classes: Iterable[Base]) -> Signature:
     """Returns the arguments of a dataclass: its fields and those of its dataclass bases, bases first.
 
     A base with ``__init_subclass__`` may make dataclasses of all that inherit from it, as in transformers.
     """
     params: dict[str, Param] = {}
+    mro = list(classes)
     is_open = any(isinstance(base, Opaque) for base in mro)
     makes_all = any(isinstance(base, Definition) and _defines(base, "__init_subclass__") for base in mro)
     for base in reversed(mro):

@@ -96,6 +96,12 @@ def parse_file(path: Path) -> ast.Module:
     return _parse_text(path, stat.st_mtime_ns, stat.st_size)
 
 
+def forget_sources() -> None:
+    """Lets go of all parsed files: they are so many objects that the end of the process would take longer."""
+    _parse.cache_clear()
+    _parse_text.cache_clear()
+
+
 @lru_cache(maxsize=1024)
 def _parse_text(path: Path, _mtime: int, _size: int) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))

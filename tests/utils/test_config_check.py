@@ -136,6 +136,8 @@ def test_one_fault_names_its_key(kit, line, key, words):
         "param_scheduler = [dict(type='LinearLR', start_factor=0.5, end=3)]",
         "default_hooks = dict(checkpoint=dict(interval=5), timer=None)",
         "_note = 'private names are left alone'",
+        "test_evaluator = dict(type='Evaluator', metrics=[])\ntest_cfg = dict(type='TestLoop')\n"
+        "test_dataloader = train_dataloader",
         "part = 'b'\nprompt2 = part + 'c'\nmodel.update(style=prompt2[:0] or 'x')",
         "train_dataloader.dataset.data_root = '~'",
     ],

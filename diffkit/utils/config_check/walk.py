@@ -75,7 +75,7 @@ class Walker:
         """Returns what a dict stands for, or None when neither it nor its place says so."""
         given = None if role.plain else node.get("type")
         if given is None:
-            untyped = resolve(role.untyped) if role.untyped and not self._is_list_of(node, role) else None
+            untyped = resolve(role.untyped) if role.untyped else None
             return None if isinstance(untyped, Missing) else untyped
         if isinstance(given, str):
             return resolve_name(given, role.registry, self.modules)
@@ -86,19 +86,11 @@ class Walker:
         found = resolve(f"{given.__module__}.{getattr(given, '__qualname__', '')}")
         return OPAQUE if isinstance(found, Missing) else found  # it is there: perhaps a local class
 
-    def _is_list_of(self, node: dict[str, Any], role: Role) -> bool:
-        """A ``param_scheduler`` or evaluator may be a dict of typed dicts."""
-        return (
-            bool(node)
-            and role.registry in ("METRICS", "PARAM_SCHEDULERS")
-            and all(isinstance(v, dict) and "type" in v for v in node.values())
-        )
-
     def _visit_untyped(self, node: dict[str, Any], role: Role, key: str) -> None:
         twin = _misspelt_type(node, role)
         if twin:
             self.report(join(key, twin), f'no such key (given {shown_type(node[twin])}); did you mean "type"?', "key")
-        elif role.needs_type and node and not self._is_list_of(node, role):
+        elif role.needs_type and node:
             self.report(key, "needs a type: dict(type=…, …)", "key")
         for name, value in node.items():
             twin = _twin(str(name), role.names)

@@ -65,7 +65,7 @@ def test_a_wheel_holds_tools_and_configs(built):
 def test_a_wheel_holds_the_data_of_the_package(built):
     assert (built / "py.typed").is_file()
     wanted = {
-        path for end in ("safetensors", "json", "txt") for path in _names(ROOT / "diffkit/miniatures", end)
+        path for end in ("safetensors", "json", "txt", "md") for path in _names(ROOT / "diffkit/miniatures", end)
     }
     assert _names(built / "miniatures", "*") == wanted
 

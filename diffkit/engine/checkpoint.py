@@ -8,7 +8,6 @@ is written last and lists every other file with size and SHA-256, so that any la
 import errno
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterable
@@ -16,6 +15,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from diffkit.engine.errors import DiskFullError
+from diffkit.engine.files import (
+    files_below,
+    folder_size,
+    format_bytes,
+    free_bytes,
+    is_disk_full,
+    remove,
+    sha256,
+    sync,
+)
 
 MANIFEST = "manifest.json"
 _FORMAT = 1
@@ -63,7 +72,7 @@ def write_checkpoint(
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = folder.with_name(f"{_WRITING}{folder.name}")
-    _remove(aside)
+    remove(aside)
     try:
         aside.mkdir()
         for write in writers:
@@ -71,12 +80,12 @@ def write_checkpoint(
         _write_manifest(aside, meta or {})
     except Exception as error:
         written = folder_size(aside)
-        _remove(aside)
+        remove(aside)
         if is_disk_full(error):
             raise _disk_full(folder, written) from error
         raise
     except BaseException:
-        _remove(aside)
+        remove(aside)
         raise
     _put_in_place(aside, folder)
     return folder
@@ -94,14 +103,14 @@ def verify_checkpoint(folder: str | Path) -> list[str]:
     except (OSError, ValueError) as error:
         return [str(error)]
     files = manifest["files"]
-    present = {path.relative_to(folder).as_posix() for path in _files(folder)} - {MANIFEST}
+    present = {path.relative_to(folder).as_posix() for path in files_below(folder)} - {MANIFEST}
     faults = [f"{name} is missing" for name in sorted(files.keys() - present)]
     faults += [f"{name} is not in the manifest" for name in sorted(present - files.keys())]
     for name in sorted(files.keys() & present):
         size = (folder / name).stat().st_size
         if size != files[name]["size"]:
             faults.append(f"{name} has {size} bytes instead of {files[name]['size']}")
-        elif _sha256(folder / name) != files[name]["sha256"]:
+        elif sha256(folder / name) != files[name]["sha256"]:
             faults.append(f"{name} has changed (SHA-256 differs)")
     return faults
 
@@ -199,45 +208,8 @@ def clean_leftovers(work_dir: str | Path) -> list[Path]:
             path.rename(original)
     left = [*root.glob(f"{_WRITING}*"), *root.glob(f"{_REPLACED}*")]
     for path in left:
-        _remove(path)
+        remove(path)
     return left
-
-
-def folder_size(folder: str | Path) -> int:
-    """Returns the bytes of all files below ``folder``; 0 if there is none."""
-    return sum(path.stat().st_size for path in _files(Path(folder)))
-
-
-def free_bytes(folder: str | Path) -> int:
-    """Returns the bytes free where ``folder`` is or will be."""
-    path = Path(folder).absolute()
-    while not path.exists():
-        path = path.parent
-    return shutil.disk_usage(path).free
-
-
-def format_bytes(count: float) -> str:
-    """Returns ``count`` bytes as people read it: ``12.3 MB``."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if abs(count) < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Says whether an exception, or one that caused it, is the disk (or a quota) being full.
-
-    safetensors and other writers in Rust report it in words only.
-    """
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if re.search(r"os error (28|122)\b|No space left on device", str(seen)):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
 
 
 def _disk_full(folder: Path, written: int) -> DiskFullError:
@@ -253,52 +225,28 @@ def _disk_full(folder: Path, written: int) -> DiskFullError:
 
 def _write_manifest(folder: Path, meta: dict[str, Any]) -> None:
     files = {}
-    for path in _files(folder):
-        _sync(path)
-        files[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": _sha256(path)}
+    for path in files_below(folder):
+        sync(path)
+        files[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": sha256(path)}
     body = {"format": _FORMAT, "meta": meta, "files": dict(sorted(files.items()))}
     path = folder / MANIFEST
     path.write_text(_manifest_text(body), encoding="utf-8")
-    _sync(path)
+    sync(path)
     for below in sorted(item for item in folder.rglob("*") if item.is_dir()):
-        _sync(below)
-    _sync(folder)
+        sync(below)
+    sync(folder)
 
 
 def _put_in_place(aside: Path, folder: Path) -> None:
     replaced = folder.with_name(f"{_REPLACED}{folder.name}")
     if folder.exists():
-        _remove(replaced)
+        remove(replaced)
         folder.rename(replaced)
     aside.rename(folder)
-    _sync(folder.parent)
-    _remove(replaced)
+    sync(folder.parent)
+    remove(replaced)
 
 
 def _manifest_text(body: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(body).encode()).hexdigest()
     return json.dumps(body | {"sha256": digest}, indent=1) + "\n"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink())
-
-
-def _remove(folder: Path) -> None:
-    if folder.is_symlink() or folder.is_file():
-        folder.unlink()
-    elif folder.exists():
-        shutil.rmtree(folder)

@@ -8,10 +8,9 @@ which is checked; random generators and the position of the data follow from the
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.dist import broadcast_object_list
 
-from diffkit.engine.checkpoint import clean_leftovers, find_latest, verify_checkpoint, write_checkpoint
+from diffkit.engine.checkpoint import find_latest, verify_checkpoint, write_checkpoint
 from diffkit.engine.config_diff import check_config_change, flat_config
 from diffkit.engine.disk import require_room
 from diffkit.engine.errors import ResumeError, check_keys
@@ -25,7 +24,7 @@ from diffkit.engine.optimizer_state import (
     save_gradients,
     schedule_states,
 )
-from diffkit.engine.state_io import load_nest, load_tensors, read_json, save_nest, save_tensors, write_json
+from diffkit.engine.state_io import load_nest, load_tensors, pack, read_json, save_nest, save_tensors, write_json
 
 STATE = "state"
 
@@ -45,6 +44,7 @@ def save(runner: Any, folder: Path) -> Path:
         ]
         try:
             require_room(runner)
+            _check_finite(runner)
             write_checkpoint(folder, writers, {"step": runner.iter})
         except Exception as caught:
             error = caught
@@ -125,7 +125,6 @@ def _write_state(runner: Any, folder: Path, gradients: list[list[Any]]) -> None:
     folder.mkdir()
     names = _names(runner)
     weights = runner.bare_model.trainable_state()
-    _check_finite(weights, runner.iter)
     save_tensors(weights, folder / "model.safetensors")
     save_nest(optimizer_state(runner.optim_wrapper, names), folder / "optimizer")
     save_tensors(log_history(runner.message_hub), folder / "log.safetensors")
@@ -160,11 +159,16 @@ def _once(runner: Any, name: str, make: Any) -> Any:
     return kept[name]
 
 
-def _check_finite(weights: dict[str, torch.Tensor], step: int) -> None:
-    bad = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
+def _check_finite(runner: Any) -> None:
+    """Refuses to keep weights, averages or an optimizer's state that are not finite."""
+    tensors = dict(runner.bare_model.trainable_state())
+    pack(optimizer_state(runner.optim_wrapper, _names(runner))["state"], tensors, "optimizer")
+    for name, hook in _stateful_hooks(runner).items():
+        pack(hook.state(), tensors, name)
+    bad = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if bad:
         raise FloatingPointError(
-            f"no checkpoint was written after iteration {step}: {len(bad)} trained tensors are not finite "
+            f"no checkpoint was written after iteration {runner.iter}: {len(bad)} tensors are not finite "
             f"(first: {bad[0]}); resume from the last checkpoint"
         )
 
@@ -213,7 +217,6 @@ def _newest(runner: Any) -> Path | None:
     """The newest valid checkpoint of the work folder, the same for all processes."""
     chosen: list[Path | None] = [None]
     if runner.rank == 0:
-        clean_leftovers(runner.work_dir)
         found = find_latest(runner.work_dir)
         for folder, faults in found.skipped:
             runner.logger.warning(f"{folder.name} is not valid and is passed over: {'; '.join(faults[:3])}")

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from diffkit.engine.checkpoint import folder_size, format_bytes, free_bytes, list_steps
+from diffkit.engine.checkpoint import list_steps
 from diffkit.engine.errors import DiskFullError
+from diffkit.engine.files import folder_size, format_bytes, free_bytes
 
 _ADAPTER_SHARE = 0.1  # below this share of trained weights the exports hold adapters, above it whole networks
 

@@ -3,13 +3,19 @@
 import itertools
 import os
 import platform
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
-from mmengine.dist import broadcast_object_list
+from mmengine.dist import broadcast_object_list, get_world_size
+
+from diffkit.engine.errors import ProcessLostError
 
 _PACKAGES = ("diffkit", "torch", "mmengine", "diffusers", "transformers", "peft", "numpy")
+_LOST = re.compile(r"[Cc]onnection (closed|reset|refused)|[Bb]roken pipe|[Tt]imed out|NCCL|ncclRemoteError")
 _used: set[str] = set()
 
 
@@ -38,6 +44,24 @@ def unused_run_name(work_dir: str, name: str) -> str:
     broadcast_object_list(chosen, 0)
     _used.add(chosen[0])
     return chosen[0]
+
+
+@contextmanager
+def lost_processes_explained() -> Iterator[None]:
+    """Says in plain words that another process of the training is gone, where that ended this one.
+
+    Raises:
+        ProcessLostError: in place of the communication library's error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if get_world_size() > 1 and _LOST.search(str(error)):
+            raise ProcessLostError(
+                "another process of this training has ended or cannot be reached; its own output says why. The last "
+                "checkpoint is whole: --resume goes on from it"
+            ) from error
+        raise
 
 
 def describe_environment() -> str:

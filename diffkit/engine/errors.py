@@ -13,6 +13,10 @@ class DiskFullError(OSError):
     """A checkpoint did not fit on the disk; whatever was there before is untouched."""
 
 
+class ProcessLostError(RuntimeError):
+    """Another process of the training has ended."""
+
+
 class WorkDirBusyError(RuntimeError):
     """Another training writes to this work folder."""
 

@@ -108,6 +108,18 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     return parameters
 
 
+def scale_learning_rates(wrapper: Any, batch_size: int, processes: int) -> str:
+    """Multiplies all learning rates by accumulation, batch size and processes; returns the formula as text."""
+    counts, before = wrapper.accumulative_counts, wrapper.optimizer.param_groups[0]["lr"]
+    factor = counts * batch_size * processes
+    for group in wrapper.param_groups:
+        group["lr"] *= factor
+    return (
+        f"scale_lr: {before:g} x {counts} (accumulation) x {batch_size} (batch) x {processes} (processes) "
+        f"= {before * factor:g}"
+    )
+
+
 def _eight_bit(name: str) -> Any:
     def build(params: Any, **options: Any) -> torch.optim.Optimizer:
         try:

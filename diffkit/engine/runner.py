@@ -18,11 +18,17 @@ from mmengine.runner import Runner as MMRunner
 from torch import nn
 
 from diffkit.engine import checkpointing
+from diffkit.engine.checkpoint import clean_leftovers
 from diffkit.engine.defaults import complete_hooks, complete_schedules
-from diffkit.engine.environment import apply_environment, describe_environment, unused_run_name
+from diffkit.engine.environment import (
+    apply_environment,
+    describe_environment,
+    lost_processes_explained,
+    unused_run_name,
+)
 from diffkit.engine.lock import WorkDirLock
 from diffkit.engine.logs import log_to_file, quieten
-from diffkit.engine.optim_constructor import TrainableConstructor, unwrap
+from diffkit.engine.optim_constructor import TrainableConstructor, scale_learning_rates, unwrap
 from diffkit.engine.plain_config import plain_config
 from diffkit.engine.seeding import derive_seed, seed_everything
 from diffkit.engine.trackers import guard_trackers
@@ -144,17 +150,9 @@ class Runner(MMRunner):
         """Scales the learning rates if the config says ``scale_lr=True``, and prints the formula."""
         if auto_scale_lr:
             raise ValueError("auto_scale_lr is not supported; use scale_lr=True, which prints its formula")
-        if not self._wants_scaled_lr:
-            return
-        counts, batch = optim_wrapper.accumulative_counts, self.train_dataloader.batch_size
-        factor = counts * batch * self.world_size
-        before = optim_wrapper.optimizer.param_groups[0]["lr"]
-        for group in optim_wrapper.param_groups:
-            group["lr"] *= factor
-        self.logger.info(
-            f"scale_lr: {before:g} x {counts} (accumulation) x {batch} (batch) x {self.world_size} "
-            f"(processes) = {before * factor:g}"
-        )
+        if self._wants_scaled_lr:
+            batch = self.train_dataloader.batch_size
+            self.logger.info(scale_learning_rates(optim_wrapper, batch, self.world_size))
 
     def optimizer_steps(self) -> int:
         """Optimizer steps of the whole training."""
@@ -186,12 +184,13 @@ class Runner(MMRunner):
         Raises:
             WorkDirBusyError: another training uses the work folder.
             ResumeError: the checkpoint to go on from does not fit.
+            ProcessLostError: another process of the training has ended.
             NonFiniteError: loss or gradients were not finite too many times in a row.
             SystemExit: 130 or 143 after SIGINT or SIGTERM; a checkpoint has been written then.
         """
         if self._train_loop is None:
             raise ValueError("train_cfg, train_dataloader and optim_wrapper must be given to train")
-        with self._only_run():
+        with self._only_run(), lost_processes_explained():
             self._build_for_training()
             self.call_hook("before_run")
             self.load_or_resume()
@@ -222,6 +221,7 @@ class Runner(MMRunner):
             return
         self._lock.acquire()
         try:
+            clean_leftovers(self.work_dir)
             if self.cfg:
                 name = os.path.basename(self.cfg.filename) if self.cfg.filename else "config.py"
                 self.cfg.dump(os.path.join(self.work_dir, name))

@@ -1,5 +1,6 @@
 """Trainings in processes of their own, forked from one that has the imports done."""
 
+import faulthandler
 import multiprocessing
 import os
 import sys
@@ -13,6 +14,7 @@ from diffkit.engine import Runner
 from tests.engine.fakes import make_config
 
 LONG = 100_000  # iterations of a training that a test stops
+PATIENCE = 300  # seconds that a test waits for a process: machines may be busy
 
 
 def train(work_dir, log, changes, rank=0, world_size=1):
@@ -20,6 +22,7 @@ def train(work_dir, log, changes, rank=0, world_size=1):
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
+    faulthandler.dump_traceback_later(PATIENCE - 10)  # says where it hangs, if it does
     cfg = Config(make_config(work_dir))
     cfg.merge_from_dict(changes)
     if world_size > 1:
@@ -49,7 +52,7 @@ def context():
     return server
 
 
-def wait_for(log, text, process: BaseProcess, seconds=120):
+def wait_for(log, text, process: BaseProcess, seconds=300):
     """Waits until ``text`` is in the file ``log``; returns all of it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -7,6 +7,7 @@ import pytest
 
 from diffkit.engine import checkpoint as ck
 from diffkit.engine.errors import DiskFullError
+from diffkit.engine.files import format_bytes, free_bytes
 
 
 def write(work_dir, step, content=b"abc"):
@@ -142,11 +143,11 @@ def test_every_file_and_folder_is_synced_before_the_name_appears(tmp_path, monke
 
 
 def test_sizes_are_readable():
-    assert [ck.format_bytes(n) for n in (12, 1500, 2.5e6, 3e9, 4e12)] == [
+    assert [format_bytes(n) for n in (12, 1500, 2.5e6, 3e9, 4e12)] == [
         "12 bytes",
         "1.5 kB",
         "2.5 MB",
         "3.0 GB",
         "4.0 TB",
     ]
-    assert ck.free_bytes("/no/such/folder") > 0
+    assert free_bytes("/no/such/folder") > 0

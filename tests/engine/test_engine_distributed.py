@@ -6,7 +6,7 @@ import time
 import pytest
 
 from diffkit.engine.state_io import load_tensors
-from tests.engine.processes import LONG, context, train, wait_for
+from tests.engine.processes import LONG, PATIENCE, context, train, wait_for
 from tests.engine.test_engine_resume import assert_same_checkpoint
 
 VARIANTS = {
@@ -43,10 +43,11 @@ def pair(tmp_path):
 
 def finish(tmp_path, name, ranks):
     for rank, process in enumerate(ranks):
-        process.join(120)
+        process.join(PATIENCE)
         assert process.exitcode == 0, (tmp_path / f"{name}.log{rank}").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_two_processes_resume_bit_for_bit(tmp_path, pair, variant):
     changes = VARIANTS[variant]
@@ -70,7 +71,7 @@ def test_two_processes_see_what_one_sees_with_twice_the_batch(tmp_path, pair):
         args=(tmp_path / "one", tmp_path / "one.log", quiet | {"train_dataloader.batch_size": 4}),
     )
     process.start()
-    process.join(60)
+    process.join(PATIENCE)
     assert process.exitcode == 0
     left, right = (load_tensors(tmp_path / name / "step5/state/model.safetensors") for name in ("one", "two"))
     for key in left:
@@ -82,7 +83,7 @@ def test_a_signal_to_one_process_stops_both_at_the_same_step(tmp_path, pair):
     wait_for(tmp_path / "w.log0", "it/s", ranks[0])
     os.kill(ranks[1].pid, 15)
     for process in ranks:
-        process.join(60)
+        process.join(PATIENCE)
     assert [process.exitcode for process in ranks] == [143, 143]
     assert "Stopped by signal 15" in (tmp_path / "w.log0").read_text()
 
@@ -92,25 +93,28 @@ def test_when_one_process_dies_the_other_ends_and_says_why(tmp_path, pair):
     wait_for(tmp_path / "w.log0", "it/s", ranks[0])
     ranks[1].kill()
     begin = time.monotonic()
-    ranks[0].join(60)
+    ranks[0].join(PATIENCE)
     assert ranks[0].exitcode == 1 and time.monotonic() - begin < 30
-    assert "Connection closed by peer" in (tmp_path / "w.log0").read_text()
+    log = (tmp_path / "w.log0").read_text()  # gloo says it in one of these ways
+    assert any(reason in log for reason in ("Connection closed by peer", "Connection reset by peer", "remote worker"))
 
 
+@pytest.mark.slow
 def test_a_failed_save_ends_both(tmp_path, pair):
     ranks = pair("w", **{"default_hooks.stop": {"type": "BreakExports"}})
     for process in ranks:
-        process.join(60)
+        process.join(PATIENCE)
     assert [process.exitcode for process in ranks] == [1, 1]
     assert "process 0 could not write" in (tmp_path / "w.log1").read_text()
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_is_refused(tmp_path, pair):
     finish(tmp_path, "w", pair("w"))
     process = context().Process(
         target=train, args=(tmp_path / "w", tmp_path / "log", {"resume": True, "train_cfg.max_iters": 9})
     )
     process.start()
-    process.join(60)
+    process.join(PATIENCE)
     assert process.exitcode == 1
     assert "number of processes: 2 -> 1" in (tmp_path / "log").read_text()

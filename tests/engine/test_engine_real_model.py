@@ -76,6 +76,7 @@ def run(sd_folder, work_dir, changes):
     return runner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_resumed_equals_uninterrupted(sd_folder, tmp_path, case):
     changes = CASES[case]

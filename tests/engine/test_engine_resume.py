@@ -223,3 +223,35 @@ def test_the_seed_builds_the_model(tmp_path):
 
     assert torch.equal(weight("a", 1), weight("b", 1))
     assert not torch.equal(weight("a", 1), weight("c", 2))
+
+
+def test_a_checkpoint_never_holds_a_broken_optimizer_state(tmp_path):
+    runner = Runner.from_cfg(config(tmp_path, 3))
+    original = runner.call_hook
+
+    def call_hook(name, **kwargs):
+        if name == "after_train_iter" and runner.iter == 2:
+            next(iter(runner.optim_wrapper.optimizer.state.values()))["exp_avg"].fill_(float("inf"))
+        original(name, **kwargs)
+
+    runner.call_hook = call_hook
+    with pytest.raises(FloatingPointError, match=r"optimizer/net.0.weight/exp_avg"):
+        runner.train()
+    assert list(tmp_path.glob("*step*")) == []
+
+
+def test_starting_anew_beside_old_checkpoints_is_told(tmp_path, capfd):
+    run(tmp_path, 3)
+    run(tmp_path, 2)
+    assert "holds 1 checkpoints of an earlier training, up to step2" in capfd.readouterr().out
+
+
+def test_a_config_of_classes_is_written_with_their_names(tmp_path):
+    cfg = config(tmp_path, 2)
+    cfg.optim_wrapper.optimizer.type = torch.optim.AdamW
+    Runner.from_cfg(cfg).train()
+    text = (tmp_path / "step1/state/config.py").read_text()
+    assert "type='torch.optim.adamw.AdamW'" in text and text == (tmp_path / "config.py").read_text()
+    again = Config.fromfile(tmp_path / "config.py")
+    again.merge_from_dict({"resume": True, "train_cfg.max_iters": 4})
+    Runner.from_cfg(again).train()

@@ -9,7 +9,7 @@ import pytest
 from diffkit.engine.checkpoint import find_latest
 from diffkit.engine.errors import WorkDirBusyError
 from diffkit.engine.lock import WorkDirLock
-from tests.engine.processes import LONG, context, stuck, train, wait_for
+from tests.engine.processes import LONG, PATIENCE, context, stuck, train, wait_for
 
 ENDLESS = {
     "train_cfg.max_iters": LONG,
@@ -42,7 +42,7 @@ def test_a_signal_saves_and_ends(tmp_path, start, number, status, workers):
     process = start(train, tmp_path / "w", tmp_path / "log", changes)
     wait_for(tmp_path / "log", "it/s", process)
     os.kill(process.pid, number)
-    process.join(60)
+    process.join(PATIENCE)
     text = (tmp_path / "log").read_text()
     assert process.exitcode == status, text
     assert "Stopped by signal" in text and "Traceback" not in text
@@ -55,7 +55,7 @@ def test_a_second_run_is_refused_and_a_killed_one_leaves_no_lock(tmp_path, start
     first = start(train, tmp_path / "w", tmp_path / "log", ENDLESS)
     wait_for(tmp_path / "log", "it/s", first)
     second = start(train, tmp_path / "w", tmp_path / "second", ENDLESS)
-    second.join(60)
+    second.join(PATIENCE)
     assert second.exitcode == 1
     assert f"in use by another training (process {first.pid})" in (tmp_path / "second").read_text()
     assert first.is_alive()

@@ -5,8 +5,9 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from diffkit.engine.checkpoint import folder_size, format_bytes, free_bytes, rotate
+from diffkit.engine.checkpoint import list_steps, rotate
 from diffkit.engine.disk import checkpoint_bytes, require_room
+from diffkit.engine.files import folder_size, format_bytes, free_bytes
 from diffkit.registry import HOOKS
 
 
@@ -32,9 +33,16 @@ class CheckpointHook(Hook):
         self.max_keep_ckpts = max_keep_ckpts
 
     def before_train(self, runner: Any) -> None:
-        """Refuses to start a training whose first checkpoint has no room."""
-        if runner.rank == 0:
-            require_room(runner)
+        """Refuses to start without room for the first checkpoint; tells of another training's checkpoints."""
+        if runner.rank != 0:
+            return
+        require_room(runner)
+        steps = list_steps(runner.work_dir)
+        if steps and runner.iter == 0:
+            runner.logger.warning(
+                f"{runner.work_dir} holds {len(steps)} checkpoints of an earlier training, up to "
+                f"{steps[-1][1].name}: this one starts anew and replaces those that it reaches (--resume goes on)"
+            )
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Saves if the iteration is one of those."""

@@ -95,8 +95,7 @@ def test_when_one_process_dies_the_other_ends_and_says_why(tmp_path, pair):
     begin = time.monotonic()
     ranks[0].join(PATIENCE)
     assert ranks[0].exitcode == 1 and time.monotonic() - begin < 30
-    log = (tmp_path / "w.log0").read_text()  # gloo says it in one of these ways
-    assert any(reason in log for reason in ("Connection closed by peer", "Connection reset by peer", "remote worker"))
+    assert "another process of this training has ended" in (tmp_path / "w.log0").read_text()
 
 
 @pytest.mark.slow

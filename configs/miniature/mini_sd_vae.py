@@ -16,7 +16,7 @@ from diffkit.models import FullTuner, Reconstruction
 
 model.update(
     tuners=dict(vae=dict(type=FullTuner, component="vae")),
-    # half of SD's latent scale: 16 channels would show the colours through the noise of the last timestep
+    # half of SD's latent scale: less of 16 channels then shows through the noise of the last timestep
     objective=dict(type=Reconstruction, latent_std=0.5))
 train_dataloader.update(batch_size=16)
 # a third are crops of photographs, so that real pictures survive the VAE; no picture comes twice

@@ -22,7 +22,7 @@ model = dict(
             down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4),
         text_encoder=dict(
             hidden_size=64, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4, projection_dim=64),
-        # velocity, as in SD 2: to repeat 16 channels of noise exactly, epsilon needs a wider UNet than this
+        # velocity, as in SD 2: first trainings with epsilon did not learn to follow the text
         scheduler=dict(prediction_type="v_prediction"),
         # all words of the captions become tokens; any other word falls to its bytes
         tokenizer=dict(corpus=dict(type=ShapesDataset, length=4000), vocab_size=1000, max_length=32))),

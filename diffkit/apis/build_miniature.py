@@ -1,13 +1,16 @@
 """Trains the packaged miniature from nothing, with its configs, one after the other."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from diffkit.utils.step_folder import INFO_FILE, read_json
 
-#: The configs, in order; each begins with what the one before has left.
-PARTS = ("mini_sd_vae", "mini_sd_decoder", "mini_sd_unet")
+#: The configs, in order, and how many processes train each; each begins with what the one before has left.
+#: Two processes train the small UNet faster than two threads do; the batch of the config is that of one process.
+PARTS = {"mini_sd_vae": 1, "mini_sd_decoder": 1, "mini_sd_unet": 2}
 
 
 def build_mini_sd(
@@ -33,17 +36,22 @@ def build_mini_sd(
         What :func:`diffkit.apis.package_miniature.package_miniature` returns.
     """
     options = dict(cfg_options or {})
-    for name in PARTS:
-        step = train_part(name, Path(work_dir), options, say)
+    for name, processes in PARTS.items():
+        step = train_part(name, Path(work_dir), options, processes, say)
         options["model.pretrained"] = str(step)
     return package(step, out, figures=figures)
 
 
-def train_part(name: str, root: Path, options: dict[str, Any], say: Callable[[str], None] = print) -> Path:
+def train_part(
+    name: str, root: Path, options: dict[str, Any], processes: int = 1, say: Callable[[str], None] = print
+) -> Path:
     """Trains one config to its end, from its newest checkpoint if there is one.
 
     Returns:
         Its last step folder.
+
+    Raises:
+        RuntimeError: a training in several processes has failed; they have said why.
     """
     from diffkit.apis.configs import load_config
     from diffkit.apis.train import train
@@ -56,8 +64,20 @@ def train_part(name: str, root: Path, options: dict[str, Any], say: Callable[[st
         say(f"{name}: {step} is there")
         return step
     say(f"{name}: {iterations} iterations")
-    train(name, work_dir=work_dir, resume="auto", cfg_options=options)
+    if processes == 1:
+        train(name, work_dir=work_dir, resume="auto", cfg_options=options)
+    else:
+        _train_in_processes(processes, name, work_dir, options)
     return step
+
+
+def _train_in_processes(processes: int, name: str, work_dir: Path, options: dict[str, Any]) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}",
+               "-m", "diffkit", "train", name, "--work-dir", str(work_dir), "--resume", "--launcher", "pytorch",
+               "--cfg-options", *(f"{key}={value!r}" for key, value in options.items())]
+    code = subprocess.run(command).returncode
+    if code:
+        raise RuntimeError(f"{name}: the training in {processes} processes ended with status {code}")
 
 
 def package(
@@ -91,6 +111,8 @@ def provenance(steps: list[Path]) -> dict[str, str]:
         config = {key: text.strip("'") for key, text in record["config"].items()}
         versions = versions or info.get("versions", {})
         batch = config.get("train_dataloader.batch_size", "?")
+        if record.get("world_size", 1) > 1:
+            batch = f"{batch} in each of {record['world_size']} processes"
         found[f"`{step.absolute().parent.name}`"] = (
             f"{record['step'] + 1} iterations of batch {batch}, seed {record['seed']}")
         began = config.get("model.pretrained", "None")

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -115,15 +116,16 @@ def test_provenance_follows_the_trainings_back(tmp_path):
 def test_the_parts_are_trained_in_order_each_on_the_one_before(tmp_path, monkeypatch):
     trained, packed = [], []
 
-    def train_part(name, root, options, say):
-        trained.append((name, options.get("model.pretrained")))
+    def train_part(name, root, options, processes, say):
+        trained.append((name, options.get("model.pretrained"), processes))
         return root / name / "step9"
 
     monkeypatch.setattr(build_miniature, "train_part", train_part)
     monkeypatch.setattr(build_miniature, "package", lambda step, out, **more: packed.append((step, out, more)))
     build_miniature.build_mini_sd("out", work_dir=tmp_path, figures="f.md")
     vae, decoder, unet = (tmp_path / name / "step9" for name in ("mini_sd_vae", "mini_sd_decoder", "mini_sd_unet"))
-    assert trained == [("mini_sd_vae", None), ("mini_sd_decoder", str(vae)), ("mini_sd_unet", str(decoder))]
+    assert trained == [
+        ("mini_sd_vae", None, 1), ("mini_sd_decoder", str(vae), 1), ("mini_sd_unet", str(decoder), 2)]
     assert packed == [(unet, "out", {"figures": "f.md"})]
 
 
@@ -135,5 +137,21 @@ def test_a_part_that_is_trained_is_not_trained_again(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "verify_checkpoint", lambda folder: [])
     lines = []
     options = {"train_cfg.max_iters": 3}
-    assert build_miniature.train_part("mini_sd_vae", tmp_path, options, lines.append) == step
+    assert build_miniature.train_part("mini_sd_vae", tmp_path, options, say=lines.append) == step
     assert lines == [f"mini_sd_vae: {step} is there"]
+
+
+def test_several_processes_train_one_part(sd_folder, tmp_path):
+    """Two gloo processes take the options as they were given, and leave the last step folder."""
+    options = {"model.pretrained": str(sd_folder), "train_cfg.max_iters": 2, "train_dataloader.batch_size": 1,
+               "train_dataloader.dataset.length": 4, "param_scheduler": [], "custom_hooks": []}
+    step = build_miniature.train_part("mini_sd_unet", tmp_path, options, 2)
+    record = json.loads((step / "state" / "state.json").read_text())
+    assert (record["step"], record["world_size"]) == (1, 2)
+    assert provenance([step])["`mini_sd_unet`"] == "2 iterations of batch 1 in each of 2 processes, seed 0"
+
+
+def test_processes_that_fail_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(build_miniature.subprocess, "run", lambda command: SimpleNamespace(returncode=3))
+    with pytest.raises(RuntimeError, match="mini_sd_unet: the training in 2 processes ended with status 3"):
+        build_miniature.train_part("mini_sd_unet", tmp_path, {"model.pretrained": "mini-sd"}, 2)

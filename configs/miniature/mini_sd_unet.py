@@ -22,11 +22,11 @@ model.update(
     objective=dict(type=Denoising))
 train_dataloader.update(batch_size=24)  # in each of two processes
 train_dataloader.dataset.update(length=24000, textured=0.5, caption_dropout=0.12)
-train_cfg.update(max_iters=16000)
+train_cfg.update(max_iters=14000)
 optim_wrapper.optimizer.update(lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
 param_scheduler = [
     dict(type=LinearLR, start_factor=0.02, begin=0, end=100, by_epoch=False),
-    dict(type=LinearLR, start_factor=1.0, end_factor=0.02, begin=1800, end=10000, by_epoch=False)]
+    dict(type=LinearLR, start_factor=1.0, end_factor=0.02, begin=4000, end=14000, by_epoch=False)]
 custom_hooks = [
     dict(type=EMAHook, decay=0.9985),
     dict(type=SampleHook, interval=2000, prompts=[

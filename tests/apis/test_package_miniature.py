@@ -123,10 +123,10 @@ def test_the_parts_are_trained_in_order_each_on_the_one_before(tmp_path, monkeyp
     monkeypatch.setattr(build_miniature, "train_part", train_part)
     monkeypatch.setattr(build_miniature, "package", lambda step, out, **more: packed.append((step, out, more)))
     build_miniature.build_mini_sd("out", work_dir=tmp_path, figures="f.md")
-    vae, decoder, unet = (tmp_path / name / "step9" for name in ("mini_sd_vae", "mini_sd_decoder", "mini_sd_unet"))
-    assert trained == [
-        ("mini_sd_vae", None, 1), ("mini_sd_decoder", str(vae), 1), ("mini_sd_unet", str(decoder), 2)]
-    assert packed == [(unet, "out", {"figures": "f.md"})]
+    vae, decoder, unet, longer = (tmp_path / name / "step9" for name in build_miniature.PARTS)
+    assert trained == [("mini_sd_vae", None, 1), ("mini_sd_decoder", str(vae), 1),
+                       ("mini_sd_unet", str(decoder), 1), ("mini_sd_unet_longer", str(unet), 2)]
+    assert packed == [(longer, "out", {"figures": "f.md"})]
 
 
 def test_a_part_that_is_trained_is_not_trained_again(tmp_path, monkeypatch):
@@ -145,10 +145,10 @@ def test_several_processes_train_one_part(sd_folder, tmp_path):
     """Two gloo processes take the options as they were given, and leave the last step folder."""
     options = {"model.pretrained": str(sd_folder), "train_cfg.max_iters": 2, "train_dataloader.batch_size": 1,
                "train_dataloader.dataset.length": 4, "param_scheduler": [], "custom_hooks": []}
-    step = build_miniature.train_part("mini_sd_unet", tmp_path, options, 2)
+    step = build_miniature.train_part("mini_sd_unet_longer", tmp_path, options, 2)
     record = json.loads((step / "state" / "state.json").read_text())
     assert (record["step"], record["world_size"]) == (1, 2)
-    assert provenance([step])["`mini_sd_unet`"] == "2 iterations of batch 1 in each of 2 processes, seed 0"
+    assert provenance([step])["`mini_sd_unet_longer`"] == "2 iterations of batch 1 in each of 2 processes, seed 0"
 
 
 def test_processes_that_fail_are_an_error(tmp_path, monkeypatch):

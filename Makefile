@@ -1,5 +1,5 @@
 # make demo     train a concept into the packaged miniature on this machine; pictures and a score, in minutes
-# make test     lint, types and tests
+# make test     lint, types and tests; one of them builds the documentation
 # make lint     ruff, mypy, codespell
 # make docs     build the documentation into docs/_build/html
 # make mini-sd  train the packaged miniature anew (hours) and put it in its place
@@ -21,7 +21,7 @@ DEMO_DIR ?= work_dirs/$(DEMO)
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
-SOURCES := diffkit tools tests configs setup.py
+SOURCES := diffkit tools tests configs docs setup.py
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test lint docs mini-sd clean distclean
@@ -42,8 +42,8 @@ $(VENV)/.stamp: setup.py pyproject.toml requirements/runtime.txt $(CONSTRAINTS)
 	$(PIP) --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.stamp-dev: $(VENV)/.stamp requirements/tests.txt
-	$(PIP) -r requirements/tests.txt
+$(VENV)/.stamp-dev: $(VENV)/.stamp requirements/tests.txt requirements/docs.txt
+	$(PIP) -r requirements/tests.txt -r requirements/docs.txt
 	@touch $@
 
 $(VENV)/.stamp-docs: $(VENV)/.stamp requirements/docs.txt
@@ -69,7 +69,7 @@ test: lint
 lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
-	$(BIN)/codespell $(SOURCES) docs README.md CONTRIBUTING.md CHANGELOG.md
+	$(BIN)/codespell $(SOURCES) README.md CONTRIBUTING.md CHANGELOG.md
 
 docs: $(VENV)/.stamp-docs
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html

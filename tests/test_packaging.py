@@ -8,9 +8,13 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from packaging.requirements import Requirement
 
+from tests.utils.config_check_kit import faults_of
+
 ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = sorted(path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts)
 BUILT = (
     "setup.py",
     "pyproject.toml",
@@ -126,21 +130,27 @@ def test_an_sdist_holds_what_a_wheel_needs(checkout, tmp_path):
 
 def test_mim_finds_each_config_by_its_file_name():
     """mim searches the whole package for the last part of a path, and refuses when there are two."""
-    shipped = [path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts]
     others = [
         path.name
         for folder in ("diffkit", "tools", "configs")
         for path in (ROOT / folder).rglob("*.py")
         if ".mim" not in path.parts
     ]
-    assert not [path.name for path in shipped if others.count(path.name) > 1]
+    assert not [path.name for path in SHIPPED if others.count(path.name) > 1]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_config_that_mim_gridsearch_has_written_out_has_no_faults(path, tmp_path):
+    """mim writes all names of a config and their values, so a helper variable is read by nothing in its copy."""
+    copy = tmp_path / f"{path.stem}_search_optim_wrapper.optimizer.lr_0.1.py"
+    copy.write_text(Config.fromfile(path).pretty_text, encoding="utf-8")
+    assert not [str(fault) for fault in faults_of(copy) if fault.kind != "path"]  # pictures are the user's
 
 
 def test_the_model_index_names_every_config_once():
     lines = (ROOT / "model-index.yml").read_text(encoding="utf-8").splitlines()
     listed = sorted(line.split("Config: ")[1] for line in lines if "Config: " in line)
-    shipped = (path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts)
-    assert listed == sorted(path.relative_to(ROOT).as_posix() for path in shipped)
+    assert listed == sorted(path.relative_to(ROOT).as_posix() for path in SHIPPED)
     names = [line.split("- Name: ")[1] for line in lines if "- Name: " in line]
     assert {Path(path).stem for path in listed} <= set(names)
 

@@ -15,16 +15,16 @@ from mmengine.optim import LinearLR
 from diffkit.engine.hooks import PriorImagesHook, SampleHook
 from diffkit.models import Denoising, LoRATuner, MinSNRWeight
 
-targets = r".*(to_[qkv]|to_out\.0|ff\.net\.0\.proj|ff\.net\.2)"
+_targets = r".*(to_[qkv]|to_out\.0|ff\.net\.0\.proj|ff\.net\.2)"
 model.update(
     tuners=dict(
-        unet=dict(type=LoRATuner, component="unet", rank=16, target_modules=targets),
+        unet=dict(type=LoRATuner, component="unet", rank=16, target_modules=_targets),
         text_encoder=dict(type=LoRATuner, component="text_encoder", rank=16)),
     objective=dict(type=Denoising, weighting=dict(type=MinSNRWeight)))
 train_dataloader.update(batch_size=8, num_workers=0, persistent_workers=False)
 train_dataloader.dataset.update(
     data_root="shapes:striped_heart", instance_prompt="a photo of a {} heart", placeholder="sks", resolution=64,
-    hflip=0.0, class_prompt=prior_prompts, num_class_images=64,
+    hflip=0.0, class_prompt=_prior_prompts, num_class_images=64,
     prior_caption_dropout=0.15)  # without it guidance forgets the ordinary prompts, see README.md
 train_cfg.update(max_iters=300)
 optim_wrapper.optimizer.update(lr=2e-3, weight_decay=0.0)

@@ -1,6 +1,9 @@
-"""Ordinary prompts of the shapes world, for prior pictures: every shape, plain and with patterns."""
+"""Ordinary prompts of the shapes world, for prior pictures: every shape, plain and with patterns.
 
-prior_prompts = [
+The name of the list begins with ``_``, as that of every helper variable: mim gridsearch writes out all names.
+"""
+
+_prior_prompts = [
     f"a photo of a {objects} on a {background} background"
     for objects, background in (
         ("red circle", "blue"), ("green square", "yellow"), ("blue triangle", "white"), ("yellow star", "purple"),

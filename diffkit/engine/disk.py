@@ -6,27 +6,39 @@ from diffkit.engine.checkpoint import list_steps
 from diffkit.engine.errors import DiskFullError
 from diffkit.engine.files import folder_size, format_bytes, free_bytes
 
-_ADAPTER_SHARE = 0.1  # below this share of trained weights the exports hold adapters, above it whole networks
+_MENTION = 55  # bytes around each mention of a tensor's name, in the header of a file or in JSON
 
 
 def state_bytes(runner: Any) -> int:
-    """Returns the bytes of the training's state: weights, averages, and what the optimizer keeps."""
-    weights = _trained_bytes(runner)
+    """Returns the bytes of the tensors of the training's state: weights, averages, and what the optimizer keeps."""
+    trained = runner.bare_model.trainable_parameters().values()
+    weights = sum(value.nbytes for value in trained)
     state = runner.optim_wrapper.optimizer.state
     kept = sum(value.nbytes for entry in state.values() for value in entry.values() if hasattr(value, "nbytes"))
-    averages = sum(hasattr(hook, "swapped") for hook in runner.hooks)
-    return weights * (1 + averages) + (kept or 2 * weights)
+    return weights * (1 + _averages(runner)) + (kept or 2 * weights)  # most optimizers keep two values of each weight
 
 
 def checkpoint_bytes(runner: Any) -> int:
-    """Returns about how many bytes one checkpoint takes, exports included; the newest one tells best."""
+    """Returns about how many bytes one checkpoint takes.
+
+    Where this training has written one, it tells best. Else that follows from the state, and from what the model says
+    that it will export.
+    """
     steps = list_steps(runner.work_dir)
-    if steps:
+    if steps and runner.iter > 0:
         return folder_size(steps[-1][1])
-    everything = sum(parameter.nbytes for parameter in runner.bare_model.parameters())
-    weights = _trained_bytes(runner)
-    exports = 2 * weights if weights < _ADAPTER_SHARE * everything else everything
-    return state_bytes(runner) + exports
+    return state_bytes(runner) + _text_bytes(runner) + int(runner.bare_model.export_bytes())
+
+
+def _text_bytes(runner: Any) -> int:
+    """Names, settings and the config: they count where the tensors are small."""
+    mentions = 9 + 3 * _averages(runner)  # once for a weight, twice for each tensor that is kept with it, twice more
+    names = sum(len(name) + _MENTION for name in runner.bare_model.trainable_parameters())
+    return mentions * names + 3 * len(runner.cfg.pretty_text)
+
+
+def _averages(runner: Any) -> int:
+    return sum(hasattr(hook, "swapped") for hook in runner.hooks)
 
 
 def require_room(runner: Any) -> None:
@@ -38,7 +50,3 @@ def require_room(runner: Any) -> None:
             f"{format_bytes(needed)} ({needed} bytes), {format_bytes(free)} ({free} bytes) are free; earlier "
             "checkpoints are untouched, make room and resume"
         )
-
-
-def _trained_bytes(runner: Any) -> int:
-    return sum(value.nbytes for value in runner.bare_model.trainable_parameters().values())

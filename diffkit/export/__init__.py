@@ -3,8 +3,9 @@
 from diffkit.export.artifacts import AdapterArtifact, Artifact, PipelineArtifact
 from diffkit.export.merge import merge_adapters, merged_copy
 from diffkit.export.reload import apply_adapters, check_fits
+from diffkit.export.size import export_bytes
 from diffkit.export.writer import write_artifacts
 
 __all__ = [
-    "AdapterArtifact", "Artifact", "PipelineArtifact", "apply_adapters", "check_fits", "merge_adapters",
-    "merged_copy", "write_artifacts"]
+    "AdapterArtifact", "Artifact", "PipelineArtifact", "apply_adapters", "check_fits", "export_bytes",
+    "merge_adapters", "merged_copy", "write_artifacts"]

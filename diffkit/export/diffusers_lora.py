@@ -26,21 +26,34 @@ def write_diffusers_lora(artifacts: Sequence[AdapterArtifact], folder: Path) -> 
     Adapters of other kinds and of other components have no place in this format and are left out; without any
     LoRA nothing is written.
     """
-    tensors: dict[str, Tensor] = {}
-    configs: dict[str, Any] = {}
-    for artifact in artifacts:
-        check_adapter(artifact)
-        if artifact.component not in COMPONENTS or not _is_lora(artifact):
-            continue
-        if any(key.startswith(f"{artifact.component}.") for key in tensors):
-            raise ValueError(f"two adapters of {artifact.component!r}: the LoRA file of diffusers holds one.")
-        tensors.update(_tensors(artifact))
-        configs.update(_config(artifact))
+    tensors = lora_tensors(artifacts)
     if not tensors:
         return []
+    configs = {key: value for artifact in _loras(artifacts) for key, value in _config(artifact).items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(tensors, folder / LORA_FILE, {METADATA_KEY: json.dumps(configs, indent=2, sort_keys=True)})
     return [folder / LORA_FILE]
+
+
+def lora_tensors(artifacts: Sequence[AdapterArtifact]) -> dict[str, Tensor]:
+    """Returns the live weights of all LoRAs under the names that they have in the file.
+
+    Raises:
+        ValueError: a module does not carry its adapter, or a component has two.
+    """
+    tensors: dict[str, Tensor] = {}
+    for artifact in _loras(artifacts):
+        if any(key.startswith(f"{artifact.component}.") for key in tensors):
+            raise ValueError(f"two adapters of {artifact.component!r}: the LoRA file of diffusers holds one.")
+        tensors.update(_tensors(artifact))
+    return tensors
+
+
+def _loras(artifacts: Sequence[AdapterArtifact]) -> list[AdapterArtifact]:
+    """Those that the file has a place for."""
+    for artifact in artifacts:
+        check_adapter(artifact)
+    return [artifact for artifact in artifacts if artifact.component in COMPONENTS and _is_lora(artifact)]
 
 
 def _is_lora(artifact: AdapterArtifact) -> bool:

@@ -4,6 +4,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from diffkit.export.artifacts import AdapterArtifact
 from diffkit.export.tensors import save_tensors
 
@@ -18,8 +20,6 @@ def write_peft_adapter(artifact: AdapterArtifact, folder: Path) -> list[Path]:
     Raises:
         ValueError: the module does not carry the adapter.
     """
-    from peft import get_peft_model_state_dict
-
     check_adapter(artifact)
     module: Any = artifact.module
     config = deepcopy(module.peft_config[artifact.adapter])
@@ -30,9 +30,17 @@ def write_peft_adapter(artifact: AdapterArtifact, folder: Path) -> list[Path]:
     target = folder / artifact.component
     target.mkdir(parents=True, exist_ok=True)
     config.save_pretrained(str(target))
-    state = get_peft_model_state_dict(module, adapter_name=artifact.adapter, save_embedding_layers=False)
-    save_tensors({f"base_model.model.{key}": value for key, value in state.items()}, target / WEIGHTS_FILE)
+    save_tensors(adapter_tensors(artifact), target / WEIGHTS_FILE)
     return [target / "adapter_config.json", target / WEIGHTS_FILE]
+
+
+def adapter_tensors(artifact: AdapterArtifact) -> dict[str, Tensor]:
+    """Returns the adapter's live weights under the names that they have in the file."""
+    from peft import get_peft_model_state_dict
+
+    state = get_peft_model_state_dict(
+        artifact.module, adapter_name=artifact.adapter, save_embedding_layers=False)
+    return {f"base_model.model.{key}": value for key, value in state.items()}
 
 
 def check_adapter(artifact: AdapterArtifact) -> None:

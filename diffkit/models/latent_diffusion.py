@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from diffkit.export.artifacts import Artifact
+from diffkit.export.size import export_bytes
 from diffkit.models.cache import LatentCache, TextCache
 from diffkit.models.families.base import Conditioning
 from diffkit.models.generation import GenerationSettings, generate
@@ -300,3 +301,10 @@ class LatentDiffusion(BaseModel):
         if self.quantizer is not None:
             found.append(self.quantizer.artifact(self))
         return list(dict.fromkeys(found))
+        return self._planned_artifacts()
+
+    def export_bytes(self) -> int:
+        """About how many bytes the files of :meth:`artifacts` take."""
+        return export_bytes(self._planned_artifacts(), {**self._other_parts, **self.components})
+
+    def _planned_artifacts(self) -> list[Artifact]:

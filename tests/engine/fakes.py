@@ -68,6 +68,9 @@ class FakeModel(BaseModel):
     def artifacts(self):
         return []
 
+    def export_bytes(self):
+        return 0
+
     def pipeline(self, scheduler=None):
         return None
 

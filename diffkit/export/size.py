@@ -1,0 +1,48 @@
+"""How many bytes the exports of a training will take, told before any is written."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from diffkit.export.artifacts import AdapterArtifact, Artifact, PipelineArtifact
+from diffkit.export.diffusers_lora import lora_tensors
+from diffkit.export.peft_adapter import adapter_tensors
+from diffkit.export.signature import base_tensors
+
+_ENTRY = 65  # bytes in the header of a safetensors file for each tensor, beside its name: type, shape, place
+_TOKEN = 50  # bytes of a tokenizer's files for each token
+_RECORD = 1200  # bytes of a JSON file: a config of a part, or of an adapter
+
+
+def export_bytes(artifacts: Sequence[Artifact], parts: Mapping[str, Any]) -> int:
+    """Returns about how many bytes :func:`~diffkit.export.write_artifacts` will write.
+
+    Args:
+        artifacts: what is going to be written.
+        parts: of the pipeline, by name: networks, tokenizers and schedulers.
+
+    Raises:
+        TypeError: an artifact is of an unknown kind.
+    """
+    for artifact in artifacts:
+        if not isinstance(artifact, AdapterArtifact | PipelineArtifact):
+            raise TypeError(f"no size for {type(artifact).__name__}; known: AdapterArtifact, PipelineArtifact.")
+    if not artifacts:
+        return 0
+    adapters = [artifact for artifact in artifacts if isinstance(artifact, AdapterArtifact)]
+    if len(adapters) < len(artifacts):  # a pipeline contains its adapters
+        return _RECORD + sum(map(_part_bytes, parts.values()))
+    folders = sum(_RECORD + tensor_file_bytes(adapter_tensors(artifact).items()) for artifact in adapters)
+    return _RECORD + folders + tensor_file_bytes(lora_tensors(adapters).items())
+
+
+def tensor_file_bytes(tensors: Iterable[tuple[str, Tensor]]) -> int:
+    """Returns about how many bytes a safetensors file of these named tensors takes; 0 for none."""
+    return sum(tensor.nbytes + len(name) + _ENTRY for name, tensor in tensors)
+
+
+def _part_bytes(part: Any) -> int:
+    if isinstance(part, nn.Module):
+        return _RECORD + tensor_file_bytes(base_tensors(part))
+    return _RECORD + (_TOKEN * len(part) if hasattr(part, "get_vocab") else 0)

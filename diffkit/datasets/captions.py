@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from diffkit.datasets.image_file import printable
+from diffkit.datasets.image_file import leaves, printable
 
 SOURCES = ("auto", "txt", "metadata", "none")
 #: A caption file larger than this is no caption, in bytes.
@@ -42,13 +42,13 @@ def read_captions(
     if source in ("auto", "metadata"):
         rows = read_metadata(root, column)
         if unused := sorted(rows.keys() - set(names)):
-            shown = ", ".join(unused[:3]) + (", …" if len(unused) > 3 else "")
+            shown = ", ".join(map(printable, unused[:3])) + (", …" if len(unused) > 3 else "")
             notes.append(f"{len(unused)} rows of the metadata name no image of the folder: {shown}")
         captions.update({name: rows[name] for name in names if name in rows})
         if source == "metadata":
             _require(names, captions, f"a caption in metadata.jsonl or metadata.csv of {printable(root)}")
     if source in ("auto", "txt"):
-        beside = {name: [text] for name in names if (text := _text_beside(root / name))}
+        beside = {name: [text] for name in names if (text := _text_beside(root / name, root))}
         captions.update(beside)
         if source == "txt":
             _require(names, beside, "a caption in a .txt file beside it")
@@ -61,6 +61,7 @@ def read_metadata(root: Path, column: str = "text") -> dict[str, list[str]]:
     for path, reader in ((root / "metadata.jsonl", _jsonl_rows), (root / "metadata.csv", _csv_rows)):
         if not path.is_file():
             continue
+        _check_link(path, root)
         for line, row in reader(path):
             name, texts = _row(path, line, row, column)
             if captions.setdefault(name, texts) != texts:
@@ -91,6 +92,8 @@ def _jsonl_rows(path: Path) -> list[tuple[int, Any]]:
             rows.append((line, json.loads(text)))
         except json.JSONDecodeError as error:
             raise ValueError(f"{printable(path)}, line {line}: not JSON ({error.msg})") from error
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+            raise ValueError(f"{printable(path)}, line {line}: not sensible JSON ({error})") from error
     return rows
 
 
@@ -102,13 +105,19 @@ def _csv_rows(path: Path) -> list[tuple[int, Any]]:
         raise ValueError(f"{printable(path)}, line {reader.line_num}: not CSV ({error})") from error
 
 
-def _text_beside(image: Path) -> str:
+def _text_beside(image: Path, root: Path) -> str:
     path = image.with_suffix(".txt")
     if not path.is_file():
         return ""
+    _check_link(path, root)
     if path.stat().st_size > MAX_CAPTION_BYTES:
         raise ValueError(f"{printable(path)} has {path.stat().st_size} bytes: that is no caption")
     return " ".join(_read_text(path).split())
+
+
+def _check_link(path: Path, root: Path) -> None:
+    if path.is_symlink() and leaves(path, root):
+        raise ValueError(f"{printable(path)} is a link that leaves the folder: copy the file instead")
 
 
 def _read_text(path: Path) -> str:

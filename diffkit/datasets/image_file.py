@@ -2,7 +2,12 @@
 
 import functools
 import hashlib
+import io
 import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +19,13 @@ FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
 #: Largest picture that is decoded, in pixels: enough for phone cameras, not for decompression bombs.
 MAX_PIXELS = 128_000_000
+#: Largest file that is read, in bytes: MAX_PIXELS without compression, 16 bits for each of four channels.
+MAX_BYTES = 8 * MAX_PIXELS
+#: A JPEG may say its pixels over and over. That many times the largest picture is some seconds of work.
+MAX_SCANS = 20
+
+#: A file that is open for reading, or its bytes.
+OpenFile = io.BufferedReader | io.BytesIO
 
 
 class BadImageError(ValueError):
@@ -21,14 +33,18 @@ class BadImageError(ValueError):
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    """A path as text that can be printed and logged, whatever bytes its name holds."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    """A path as text that can be printed and logged on one line, whatever bytes its name holds."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def file_digest(path: str | os.PathLike[str]) -> str:
+def file_digest(source: str | os.PathLike[str] | OpenFile) -> str:
     """SHA-256 of a file's bytes, as 64 hex digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    if isinstance(source, (str, os.PathLike)):
+        with open(source, "rb") as file:
+            return file_digest(file)
+    source.seek(0)
+    return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 def open_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -43,24 +59,81 @@ def open_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Im
     Raises:
         BadImageError: if the file is empty, truncated, too large, or no picture of a known format.
     """
-    if os.path.getsize(path) == 0:
+    with open_file(path) as file:
+        return decode_image(file, max_pixels)
+
+
+def open_file(path: str | os.PathLike[str]) -> OpenFile:
+    """Opens a file to read a picture from it.
+
+    Raises:
+        BadImageError: it is empty, too large, or no file (a pipe, a device).
+        OSError: it cannot be opened.
+    """
+    about = os.stat(path)
+    if not stat.S_ISREG(about.st_mode):
+        raise BadImageError("not a file but a pipe, a socket or a device")
+    if about.st_size == 0:
         raise BadImageError("the file is empty (0 bytes)")
+    if about.st_size > MAX_BYTES:
+        raise BadImageError(f"the file has {about.st_size} bytes, allowed are {MAX_BYTES}")
+    return open(path, "rb")
+
+
+def read_size(file: OpenFile, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Reads the header of a picture and decodes nothing.
+
+    Returns:
+        Width and height as they are stored, before EXIF data turns the picture.
+
+    Raises:
+        BadImageError: it is too large, or no picture of a known format.
+    """
+    with _header(file, max_pixels) as image:
+        return image.size
+
+
+def decode_image(file: OpenFile, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decodes a picture from an open file; see :func:`open_image`.
+
+    Raises:
+        BadImageError: it is truncated, too large, or no picture of a known format.
+    """
+    with _header(file, max_pixels) as image:
+        if image.format in ("JPEG", "MPO"):
+            _check_scans(file, image.size, max_pixels)
+        return to_rgb(upright(image))
+
+
+@contextmanager
+def _header(file: OpenFile, max_pixels: int) -> Iterator[Image.Image]:
+    """A picture that is not decoded yet and small enough; whatever fails inside becomes a BadImageError."""
     try:
-        with Image.open(path, formats=_known_formats()) as file:
-            _check_size(file.size, max_pixels)
-            return to_rgb(upright(file))
+        file.seek(0)
+        with Image.open(file, formats=_known_formats()) as image:
+            width, height = image.size
+            _check_pixels(width * height, max_pixels, f"{width}x{height} are ")
+            yield image
     except BadImageError:
         raise
-    except Image.DecompressionBombError as error:
-        raise BadImageError(f"more than {max_pixels} pixels: {error}") from error
+    except Image.DecompressionBombError as error:  # Pillow's own limit is about 179 million
+        claimed = re.search(r"\((\d+) pixels", str(error))
+        _check_pixels(int(claimed[1]) if claimed else 0, max_pixels)
+        raise BadImageError(f"too many pixels ({error})") from error
     except Image.UnidentifiedImageError as error:
         raise BadImageError(f"not a picture of a known format ({', '.join(FORMATS)})") from error
     except MemoryError as error:
         raise BadImageError("not enough memory to decode it") from error
-    except (
-        Exception
-    ) as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and others
-        raise BadImageError(f"damaged or truncated ({error or type(error).__name__})") from error
+    # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and others
+    except Exception as error:
+        raise BadImageError(_fault(error)) from error
+
+
+def _fault(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    if "MAX_TEXT" in text:
+        return "a text or a colour profile inside unpacks to far more than its size"
+    return f"damaged or truncated ({text})"
 
 
 @functools.cache
@@ -69,10 +142,44 @@ def _known_formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def _check_size(size: tuple[int, int], max_pixels: int) -> None:
-    width, height = size
-    if width * height > max_pixels:
-        raise BadImageError(f"{width}x{height} are {width * height} pixels, allowed are {max_pixels}")
+def _check_pixels(pixels: int, max_pixels: int, start: str = "") -> None:
+    if pixels > max_pixels:
+        raise BadImageError(f"{start}{pixels} pixels, allowed are {max_pixels}")
+
+
+def _check_scans(file: OpenFile, size: tuple[int, int], max_pixels: int) -> None:
+    """Refuses a JPEG that is small in bytes and pixels and still takes hours, for it has thousands of scans."""
+    scans = count_scans(_all_of(file))
+    if scans * size[0] * size[1] > MAX_SCANS * max_pixels:
+        raise BadImageError(f"{scans} scans of {size[0]}x{size[1]} pixels would take very long to decode")
+
+
+def count_scans(data: bytes) -> int:
+    """How many times a JPEG goes over its pixels: its markers "start of scan", up to its end.
+
+    What follows the end (the video of a phone's photograph) is not looked at, nor are embedded thumbnails.
+    """
+    scans, place = 0, 2
+    while marker := _MARKER.search(data, place):
+        kind, place = data[marker.start() + 1], marker.end()
+        if kind == 0xD9:  # end of image
+            break
+        scans += kind == 0xDA
+        if kind not in (0x01, 0xD8):  # all others have a length
+            place += int.from_bytes(data[place : place + 2])
+    return scans
+
+
+#: Two bytes that begin a segment; inside of a scan FF is followed by 00 or a restart marker.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+
+
+def _all_of(file: OpenFile) -> bytes:
+    place = file.tell()
+    file.seek(0)
+    data = file.read()
+    file.seek(place)
+    return data
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -112,4 +219,4 @@ def _eight_bit(levels: np.ndarray) -> np.ndarray:
 
 def leaves(path: Path, root: Path) -> bool:
     """Whether a path, with its links followed, lies outside ``root``."""
-    return not path.resolve().is_relative_to(root.resolve())
+    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))

@@ -1,5 +1,7 @@
 """A folder of images: what it holds, and which of it can be used."""
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +11,7 @@ from typing import TypeVar
 
 from diffkit.datasets.image_file import SUFFIXES, BadImageError, leaves, printable
 from diffkit.utils.near import did_you_mean
+from diffkit.utils.user_cache import cache_folder
 
 #: Files that describe the images beside them.
 METADATA_NAMES = ("metadata.jsonl", "metadata.csv", "prior.json")
@@ -129,11 +132,27 @@ def read_all(
 
 
 def bad_report(bad: dict[str, str], total: int, limit: int = 50) -> str:
-    """The list of bad files with their reasons, one a line, at most ``limit`` of them."""
+    """The list of bad files with their reasons, one a line.
+
+    Of more than ``limit`` the rest stands in a file of the user's cache folder, which the last line names.
+    """
     lines = [f"  {printable(name)}: {reason}" for name, reason in list(bad.items())[:limit]]
     if len(bad) > limit:
-        lines.append(f"  … and {len(bad) - limit} more")
+        lines.append(f"  … and {len(bad) - limit} more{_whole_list(bad)}")
     return "\n".join([f"{len(bad)} of {total} images cannot be used:", *lines])
+
+
+def _whole_list(bad: dict[str, str]) -> str:
+    shown = {printable(name): reason for name, reason in bad.items()}
+    text = json.dumps(shown, indent=1, ensure_ascii=False) + "\n"
+    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    path = cache_folder() / "images" / f"bad-{name}.json"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError:
+        return ""
+    return f"; all of them: {printable(path)}"
 
 
 def _try(root: Path, name: str, read: Callable[[Path], T]) -> "T | BadImageError":
@@ -149,13 +168,16 @@ def _try(root: Path, name: str, read: Callable[[Path], T]) -> "T | BadImageError
 
 
 def _scan(folder: Path, prefix: str, listing: FolderListing, recursive: bool) -> None:
-    with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise ValueError(f"the folder {printable(folder)!r} cannot be read ({error.strerror or error})") from error
     for entry in found:
         name = prefix + entry.name
         if entry.name.startswith("."):
             listing.strays.append(name)
-        elif entry.is_dir():
+        elif _is_folder(entry):
             if recursive and not entry.is_symlink():
                 _scan(folder / entry.name, name + "/", listing, recursive)
             else:
@@ -164,6 +186,13 @@ def _scan(folder: Path, prefix: str, listing: FolderListing, recursive: bool) ->
             listing.images.append(name)
         else:
             listing.strays.append(name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def is_image_name(name: str) -> bool:

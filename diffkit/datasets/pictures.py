@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmengine.logging import print_log
 from PIL import Image
 
 from diffkit.datasets.captions import read_captions
-from diffkit.datasets.image_file import BadImageError, file_digest, open_image, printable
 from diffkit.datasets.image_folder import bad_report, check_policy, folder_hint, list_images, read_all
+from diffkit.datasets.picture_reader import PictureLoader, PictureReader, no_chance
 from diffkit.datasets.transforms import Compose, Picture, ToTensor
+from diffkit.datasets.verified import VerifiedFiles, verified_files
 
 #: A data root that starts so names drawn pictures: ``shapes:striped_heart`` (a concept) or ``shapes:scenes``.
 DRAWN = "shapes:"
@@ -40,7 +42,7 @@ class PictureSet:
         transforms: what is done to each.
         describe: one line on what these pictures are.
         notes: what a user should know about the folder (files left out, sub-folders not read).
-        load: gives the pixels of an entry that are not kept in memory.
+        load: gives the pixels of an entry that are not kept in memory, from its name and digest.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class PictureSet:
         transforms: Compose,
         describe: str,
         notes: Sequence[str] = (),
-        load: Callable[[Entry], Picture] | None = None,
+        load: Callable[[str, str], Picture] | None = None,
     ) -> None:
         self.entries = list(entries)
         self.describe = describe
@@ -80,7 +82,7 @@ class PictureSet:
         if picture is None:
             if self._load is None:
                 raise ValueError(f"{entry.name} has no pixels")
-            picture = self._load(entry)
+            picture = self._load(entry.name, entry.digest)
         picture = self._random(picture, rng)
         if isinstance(picture.image, Image.Image):
             picture = ToTensor()(picture, rng)
@@ -140,49 +142,26 @@ def open_pictures(
         raise ValueError(f"num_images is {num_images}, but {argument} holds {listing.describe()}")
     names = listing.images[:num_images]
     texts, notes = read_captions(listing.root, listing.images, captions, caption_column)
-    prefix = transforms.split()[0]
-    read = _Reader(prefix, keep_in_memory)
-    good, bad = read_all(listing.root, names, read, bad_images=bad_images, argument=argument)
+    verified = verified_files(str(listing.root.resolve()), transforms)
+    read = PictureReader(transforms, keep_in_memory, verified)
+    try:
+        good, bad = read_all(listing.root, names, read, bad_images=bad_images, argument=argument)
+    finally:
+        verified.save()
+    _log_verified(argument, [digest for digest, _ in good.values()], keep_in_memory, verified)
     entries = [Entry(name, digest, texts.get(name, []), picture) for name, (digest, picture) in good.items()]
     if hint := folder_hint(listing, argument):
         notes.append(hint)
     if bad:
         notes.append(bad_report(bad, len(names)))
-    return PictureSet(entries, transforms, listing.describe(), notes, _Loader(listing.root, prefix))
+    load = PictureLoader(listing.root, transforms.split()[0])
+    return PictureSet(entries, transforms, listing.describe(), notes, load)
 
 
-class _Reader:
-    """Verifies an image by decoding all of it; gives its digest, and its pixels if they are to be kept."""
-
-    def __init__(self, prefix: Compose, keep: bool) -> None:
-        self.prefix = prefix
-        self.keep = keep
-
-    def __call__(self, path: Path) -> tuple[str, Picture | None]:
-        picture = Picture.of(open_image(path))
-        try:
-            picture = self.prefix(picture, _no_chance())
-        except ValueError as error:  # a crop that does not fit
-            raise BadImageError(str(error)) from error
-        return file_digest(path), picture if self.keep else None
-
-
-class _Loader:
-    """Reads an image again, and makes sure that it still is the one that was verified."""
-
-    def __init__(self, root: Path, prefix: Compose) -> None:
-        self.root = root
-        self.prefix = prefix
-
-    def __call__(self, entry: Entry) -> Picture:
-        path = self.root / entry.name
-        if file_digest(path) != entry.digest:
-            raise ValueError(f"{printable(path)} changed while it was in use: start again")
-        return self.prefix(Picture.of(open_image(path)), _no_chance())
-
-
-def _no_chance() -> np.random.Generator:
-    return np.random.default_rng(0)
+def _log_verified(argument: str, digests: list[str], keep: bool, verified: VerifiedFiles) -> None:
+    known = 0 if keep else sum(map(verified.knows, digests))
+    print_log(f"{argument}: {len(digests)} images verified, {known} of them known from an earlier start",
+              logger="current")
 
 
 def _draw(
@@ -215,7 +194,7 @@ def _draw(
             f"{name}-{index}",
             hashlib.sha256(pixels.tobytes()).hexdigest(),
             texts if captioned else [],
-            prefix(Picture.of(Image.fromarray(pixels)), _no_chance()),
+            prefix(Picture.of(Image.fromarray(pixels)), no_chance()),
         )
         for index, (pixels, texts) in enumerate(zip(drawn, wordings, strict=True))
     ]

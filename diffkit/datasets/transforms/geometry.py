@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageOps
 
+from diffkit.datasets.image_file import MAX_PIXELS
 from diffkit.datasets.transforms.base import Picture, Transform
 from diffkit.registry import TRANSFORMS
 
@@ -40,6 +41,11 @@ class Resize(Transform):
         if short == self.size:
             return picture
         target = (self.size * width // short, self.size * height // short)
+        if target[0] * target[1] > max(MAX_PIXELS, height * width):
+            raise ValueError(
+                f"a picture of {height}x{width} (height x width) is too narrow: with a short side of {self.size} it "
+                f"would have {target[0] * target[1]} pixels, allowed are {MAX_PIXELS}"
+            )
         image = _pil(picture).resize(target, INTERPOLATIONS[self.interpolation])
         return replace(picture, image=image, steps=(*picture.steps, f"{self.interpolation}{self.size}"))
 

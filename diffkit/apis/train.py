@@ -16,6 +16,7 @@ def train(
     *,
     work_dir: str | Path | None = None,
     resume: str | Path | None = None,
+    allow_change: bool = False,
     cfg_options: dict[str, Any] | None = None,
     launcher: str = "none",
     local_rank: int | None = None,
@@ -27,6 +28,8 @@ def train(
         work_dir: where to write; else ``work_dir`` of the config, else ``work_dirs/<name of the config>``.
         resume: "auto" goes on from the newest valid step folder in the work dir (from the start where there
             is none), a path from that step folder, None starts anew.
+        allow_change: goes on from a step folder even if the config has changed in what alters the results, or the data
+            or the number of processes have.
         cfg_options: values that replace those of the config, by dotted key: ``{"train_cfg.max_iters": 100}``.
         launcher: what started the processes: "none", "pytorch", "slurm" or "mpi".
         local_rank: the rank on this machine, where a launcher passes it as an argument.
@@ -44,6 +47,8 @@ def train(
     cfg = load_config(config, work_dir=work_dir, cfg_options=cfg_options)
     if resume:
         cfg.resume = str(resume)
+    if allow_change:
+        cfg.resume_allow_change = True
     with launched(launcher, cfg, local_rank):
         build_runner(cfg).train()
     return Path(cfg.work_dir)

@@ -17,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STEP",
         help="go on from the newest step folder in the work dir, or from the given one",
     )
+    parser.add_argument(
+        "--allow-change",
+        action="store_true",
+        help="with --resume: go on even if the config, the data or the number of processes has changed",
+    )
     add_launcher(parser)
 
 
@@ -28,6 +33,7 @@ def run(args: argparse.Namespace) -> None:
         args.config,
         work_dir=args.work_dir,
         resume=args.resume,
+        allow_change=args.allow_change,
         cfg_options=parse_overrides(args.cfg_options),
         launcher=args.launcher,
         local_rank=args.local_rank,

@@ -54,20 +54,24 @@ def list_steps(work_dir: str | Path) -> list[tuple[int, Path]]:
 
 
 def write_checkpoint(
-    folder: str | Path, writers: Iterable[Callable[[Path], Any]], meta: dict[str, Any] | None = None
+    folder: str | Path,
+    writers: Iterable[Callable[[Path], Any]],
+    meta: dict[str, Any] | None = None,
+    expected: int = 0,
 ) -> Path:
     """Writes a checkpoint so that no crash, kill or full disk leaves a half one under its name.
 
     Args:
         folder: where it will stand; an existing folder of that name is replaced when the new one is complete.
         writers: each is called with the folder to write into, which is not yet the final one.
-        meta: JSON values to keep in the manifest.
+        meta: JSON values to keep in the manifest; ``step`` has to be that of the folder's name.
+        expected: about how many bytes it will have, for the message about a full disk.
 
     Returns:
         The folder.
 
     Raises:
-        DiskFullError: no room; the message says how much was free and how much had been written.
+        DiskFullError: no room; the message says how many bytes are needed and how many are free.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +86,7 @@ def write_checkpoint(
         written = folder_size(aside)
         remove(aside)
         if is_disk_full(error):
-            raise _disk_full(folder, written) from error
+            raise _disk_full(folder, written, expected) from error
         raise
     except BaseException:
         remove(aside)
@@ -103,8 +107,9 @@ def verify_checkpoint(folder: str | Path) -> list[str]:
     except (OSError, ValueError) as error:
         return [str(error)]
     files = manifest["files"]
+    faults = _misnamed(folder, manifest)
     present = {path.relative_to(folder).as_posix() for path in files_below(folder)} - {MANIFEST}
-    faults = [f"{name} is missing" for name in sorted(files.keys() - present)]
+    faults += [f"{name} is missing" for name in sorted(files.keys() - present)]
     faults += [f"{name} is not in the manifest" for name in sorted(present - files.keys())]
     for name in sorted(files.keys() & present):
         size = (folder / name).stat().st_size
@@ -113,6 +118,14 @@ def verify_checkpoint(folder: str | Path) -> list[str]:
         elif sha256(folder / name) != files[name]["sha256"]:
             faults.append(f"{name} has changed (SHA-256 differs)")
     return faults
+
+
+def _misnamed(folder: Path, manifest: dict[str, Any]) -> list[str]:
+    """A checkpoint under the name of another step is not the one that is looked for."""
+    match, step = _STEP.fullmatch(folder.name), manifest["meta"].get("step")
+    if match is None or step is None or int(match[1]) == step:
+        return []
+    return [f"it is the checkpoint of step {step}"]
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
@@ -150,10 +163,11 @@ def find_latest(work_dir: str | Path) -> Found:
 
 
 def rotate(work_dir: str | Path, max_keep: int, newest: str | Path) -> list[Path]:
-    """Removes the oldest checkpoints, up to and without ``newest``, until ``max_keep`` are left.
+    """Removes the oldest checkpoints, up to and without ``newest``, until ``max_keep`` whole ones are left.
 
     Checkpoints of later steps (of a run that was since resumed from an earlier one) are not touched. Nothing
-    is removed unless ``newest`` is valid by its manifest.
+    is removed unless ``newest`` is valid by its manifest. One that is not whole (by its manifest and the sizes of its
+    files) does not count, and goes with those that are older than what is kept.
 
     Args:
         work_dir: holds the checkpoints.
@@ -170,7 +184,8 @@ def rotate(work_dir: str | Path, max_keep: int, newest: str | Path) -> list[Path
     earlier = earlier[: earlier.index(newest) + 1] if newest in earlier else []
     if len(earlier) <= max_keep or verify_sizes(newest):
         return []
-    old = earlier[:-max_keep]
+    whole = [path for path in earlier if not verify_sizes(path)]
+    old = earlier[: earlier.index(whole[-max_keep])] if len(whole) >= max_keep else []
     for folder in old:
         remove_checkpoint(folder)
     return old
@@ -212,12 +227,13 @@ def clean_leftovers(work_dir: str | Path) -> list[Path]:
     return left
 
 
-def _disk_full(folder: Path, written: int) -> DiskFullError:
+def _disk_full(folder: Path, written: int, expected: int) -> DiskFullError:
     free = free_bytes(folder.parent)
+    needed = max(expected, written)
     return DiskFullError(
         errno.ENOSPC,
-        f"no room for the checkpoint {folder.name}: it needs more than {format_bytes(written)} "
-        f"({written} bytes were written), {format_bytes(free)} ({free} bytes) are free; earlier checkpoints "
+        f"no room for the checkpoint {folder.name}: it needs {'about' if expected > written else 'more than'} "
+        f"{format_bytes(needed)} ({needed} bytes), {format_bytes(free)} ({free} bytes) are free; earlier checkpoints "
         "are untouched, make room and resume",
         str(folder),
     )
@@ -244,6 +260,7 @@ def _put_in_place(aside: Path, folder: Path) -> None:
         folder.rename(replaced)
     aside.rename(folder)
     sync(folder.parent)
+    sync(folder.parent.resolve().parent)  # the work folder itself may be new
     remove(replaced)
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from mmengine.dist import all_reduce, get_comm_device, get_world_size
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_NOTICE = b"\nThe training ends after the running iteration and a checkpoint; a second signal ends it at once.\n"
 
 
 class Interrupt:
@@ -56,6 +57,8 @@ class Interrupt:
         self._received = number
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
+        with suppress(OSError):
+            os.write(2, _NOTICE)  # a logger may be what this has interrupted
 
     @staticmethod
     def _in_worker(number: int) -> None:

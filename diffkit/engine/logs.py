@@ -1,6 +1,8 @@
 """A console that people can read, and logged values that survive a resume."""
 
 import logging
+import math
+import sys
 
 import numpy as np
 import torch
@@ -23,6 +25,24 @@ class _DropFilter(logging.Filter):
         return not any(part in str(record.msg) for part in _DROPPED)
 
 
+class _FirstError:
+    """What a log handler calls when it fails: one line on the terminal, once."""
+
+    def __init__(self, handler: logging.Handler) -> None:
+        self.name = getattr(handler, "baseFilename", "the console")
+        self.told = False
+
+    def __call__(self, record: logging.LogRecord) -> None:
+        if not self.told:
+            self.told = True
+            try:
+                error = sys.exception()
+                print(f"The log {self.name} cannot be written, the training goes on (further failures are not "
+                      f"reported): {type(error).__name__}: {error}", file=sys.stderr)
+            except OSError:  # nor can the terminal
+                pass
+
+
 def console_handlers(logger: logging.Logger) -> list[logging.Handler]:
     """Returns the handlers that write to the terminal."""
     return [
@@ -33,8 +53,13 @@ def console_handlers(logger: logging.Logger) -> list[logging.Handler]:
 
 
 def quieten(logger: logging.Logger) -> None:
-    """Keeps the dumps of MMEngine off the console; the log file still gets them."""
+    """Keeps the dumps of MMEngine off the console; the log file still gets them.
+
+    A handler that cannot write (a full disk, a closed terminal) says so once, and the training goes on.
+    """
     logger.addFilter(_DropFilter())
+    for handler in logger.handlers:
+        setattr(handler, "handleError", _FirstError(handler))  # noqa: B010
     for handler in console_handlers(logger):
         handler.addFilter(_ConsoleFilter())
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
@@ -46,18 +71,30 @@ def log_to_file(logger: logging.Logger, message: str) -> None:
 
 
 def limit_history(hub: MessageHub) -> None:
-    """Lets every scalar keep ``HISTORY`` values; MMEngine's million cost time and memory at each step."""
-    for buffer in hub.log_scalars.values():
+    """Lets every scalar keep ``HISTORY`` values; MMEngine's million cost time and memory at each step.
+
+    A newest value that is not finite (the loss of a skipped step) has been logged by now and is dropped: it would make
+    every mean over it say nothing, and a checkpoint holds no such value.
+    """
+    for name, buffer in list(hub.log_scalars.items()):
         buffer.max_length = HISTORY
+        values, counts = buffer.data
+        if len(values) and not math.isfinite(values[-1]):
+            if len(values) == 1:
+                del hub.log_scalars[name]
+            else:
+                hub.log_scalars[name] = HistoryBuffer(values[:-1], counts[:-1], HISTORY)
 
 
 def log_history(hub: MessageHub) -> dict[str, torch.Tensor]:
-    """Returns the kept values of the training's scalars, float64 [2, n]: values and their counts."""
-    return {
+    """Returns the kept values of the training's scalars, float64 [2, n]: values and their counts; finite ones only."""
+    tables = {
         name: torch.tensor(np.stack(buffer.data)[:, -HISTORY:], dtype=torch.float64)
         for name, buffer in hub.log_scalars.items()
         if name.startswith("train/")
     }
+    finite = {name: table[:, table[0].isfinite()] for name, table in tables.items()}
+    return {name: table for name, table in finite.items() if table.numel()}
 
 
 def load_log_history(hub: MessageHub, history: dict[str, torch.Tensor]) -> None:

@@ -7,8 +7,10 @@ from mmengine.runner import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
+from diffkit.engine.errors import NonFiniteError
 from diffkit.engine.interrupt import Interrupt
 from diffkit.engine.logs import limit_history
+from diffkit.engine.nonfinite import culprits
 from diffkit.engine.seeding import derive_seed, seed_everything
 from diffkit.registry import LOOPS
 
@@ -47,6 +49,7 @@ class StepLoop(BaseLoop):
         super().__init__(runner, dataloader)
         self._max_iters = max_iters
         self._iter = 0
+        self._origin = (0, 0)
         self.val_begin = val_begin
         self.val_interval = val_interval
         self.stop_training = False
@@ -72,9 +75,22 @@ class StepLoop(BaseLoop):
         """The iteration that is running or comes next, counted from 0."""
         return self._iter
 
-    def start_at(self, step: int) -> None:
-        """Lets the training begin with iteration ``step``, counted from 0."""
+    def start_at(self, step: int, draws: int | None = None) -> None:
+        """Lets the training begin with iteration ``step``, counted from 0.
+
+        Args:
+            step: the iteration.
+            draws: how many samples all processes together have taken before it; None: as many as they would have
+                with the batch size and the processes of now.
+        """
         self._iter = step
+        if draws is not None:
+            self._origin = (step, draws)
+
+    def draws_before(self, step: int) -> int:
+        """Returns how many samples all processes together take before iteration ``step``."""
+        first, draws = self._origin
+        return draws + (step - first) * self.dataloader.batch_size * self.runner.world_size
 
     @property
     def is_last(self) -> bool:
@@ -83,8 +99,8 @@ class StepLoop(BaseLoop):
 
     def run(self) -> nn.Module:
         """Trains to the end, or until a signal or a hook stops it."""
+        self.runner.call_hook("before_train")  # a signal in here ends the program: there is nothing new to save
         with self.interrupt.listening():
-            self.runner.call_hook("before_train")
             self.runner.call_hook("before_train_epoch")
             batches = self._batches()
             while self._iter < self._max_iters and not self.stop_training and self.interrupt.signal is None:
@@ -99,7 +115,7 @@ class StepLoop(BaseLoop):
         self._seed("step")  # once more: a loader draws from the generators when it starts
         self.runner.model.train()
         self.runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=batch)
-        outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
+        outputs = self._train_step(batch)
         self.interrupt.agree()
         self.runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=batch, outputs=outputs)
         self._iter += 1
@@ -107,6 +123,18 @@ class StepLoop(BaseLoop):
         if self._validation_due():
             with self.runner.averaged_weights():
                 self.runner.val_loop.run()
+
+    def _train_step(self, batch: Any) -> Any:
+        """One step of the model; of one that is not finite it says which pictures that comes from, if from any."""
+        wrapper = self.runner.optim_wrapper
+        try:
+            outputs = self.runner.model.train_step(batch, optim_wrapper=wrapper)
+        except NonFiniteError as error:
+            raise NonFiniteError("\n".join([str(error), *culprits(self.runner)])) from error
+        if getattr(wrapper, "skipped_iterations", ()):
+            for line in culprits(self.runner):
+                self.runner.logger.warning(line)
+        return outputs
 
     def _seed(self, stream: str) -> None:
         seed_everything(derive_seed(self.runner.seed, stream, self._iter, self.runner.rank))
@@ -121,7 +149,7 @@ class StepLoop(BaseLoop):
         sampler = self.dataloader.sampler
         skip = 0
         if hasattr(sampler, "start_at"):
-            sampler.start_at(self._iter * self.dataloader.batch_size * self.runner.world_size)
+            sampler.start_at(self.draws_before(self._iter))
         else:  # a finite sampler: the epoch is known, its first batches have to be read once more
             epoch, skip = divmod(self._iter, len(self.dataloader))
             _set_epoch(sampler, epoch)

@@ -26,8 +26,8 @@ class OptimWrapper(MMOptimWrapper):
     iteration of a training, the optimizer steps over the mean of the gradients.
 
     An optimizer step whose loss or gradient is not finite is skipped; more than ``max_skipped`` in a row end
-    the training. With float16 the loss scale is lowered first, as usual: those skips do not count until it is
-    down to 1.
+    the training. With float16 and a finite loss the loss scale is lowered first, as usual: those skips do not count
+    until it is down to 1.
 
     Args:
         optimizer: any torch optimizer.
@@ -65,7 +65,9 @@ class OptimWrapper(MMOptimWrapper):
         self.skipped_in_row = 0
         self.optimizer_steps = 0
         self.stepped = False
+        self.skipped_iterations: list[int] = []
         self._finite = torch.ones((), dtype=torch.bool, device=self.device)
+        self._losses: dict[int, torch.Tensor] = {}
 
     @property
     def accumulative_counts(self) -> int:
@@ -92,14 +94,19 @@ class OptimWrapper(MMOptimWrapper):
         step_kwargs: dict[str, Any] | None = None,
         zero_kwargs: dict[str, Any] | None = None,
     ) -> None:
-        """Backward pass of one iteration and, when due, one optimizer step; ``stepped`` tells whether it was
-        taken.
+        """Backward pass of one iteration and, when due, one optimizer step.
+
+        ``stepped`` tells whether it was taken. If it was skipped, ``skipped_iterations`` are those of its iterations
+        (counted from 0) whose loss in this process was not finite, or all of them if only the gradient was not.
 
         Raises:
             NonFiniteError: more than ``max_skipped`` steps in a row were not finite.
         """
         self.stepped = False
-        self._finite &= torch.isfinite(loss.detach()).all()
+        self.skipped_iterations = []
+        finite = torch.isfinite(loss.detach()).all()
+        self._losses[self._inner_count] = finite
+        self._finite &= finite
         self.backward(self.scale_loss(loss))
         if self.should_update():
             self.step(**(step_kwargs or {}))
@@ -115,9 +122,9 @@ class OptimWrapper(MMOptimWrapper):
         if self.scaler.is_enabled():
             self.scaler.unscale_(self.optimizer)
         norm = self._clip_grad()
-        finite = self._all_finite(norm)
+        what = self._not_finite(norm)
         scale = self.scaler.get_scale()
-        if finite:
+        if not what:
             self.optimizer.step(**kwargs)
             self.optimizer_steps += 1
             self.skipped_in_row = 0
@@ -125,8 +132,10 @@ class OptimWrapper(MMOptimWrapper):
             self.message_hub.update_scalar("train/grad_norm", float(norm))
         if self.scaler.is_enabled():
             self.scaler.update()
-        if not finite and scale <= 1:
-            self._skip(norm)
+        losses, self._losses = self._losses, {}
+        if what == "loss" or (what and scale <= 1):
+            self.skipped_iterations = [i for i, finite in losses.items() if not finite] or list(losses)
+            self._skip(what, list(losses) or [self._inner_count - 1])
 
     def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
         """Sets the number of iterations done and to do, so that the last accumulation is flushed."""
@@ -167,24 +176,27 @@ class OptimWrapper(MMOptimWrapper):
             torch.nn.utils.clip_grad_value_(held, **options)
         return norm
 
-    def _all_finite(self, norm: torch.Tensor) -> bool:
-        """One answer for all processes, at the price of one wait for the device."""
-        finite = (self._finite & torch.isfinite(norm)).to(torch.int32)
-        all_reduce(finite, "min")
+    def _not_finite(self, norm: torch.Tensor) -> str:
+        """What is not finite, the same in all processes, at the price of one wait for the device; or nothing."""
+        flags = torch.stack([self._finite, torch.isfinite(norm)]).to(torch.int32)
+        all_reduce(flags, "min")
         self._finite.fill_(True)
-        return bool(finite)
+        loss, gradient = flags.tolist()
+        return "" if loss and gradient else "gradient" if loss else "loss"
 
-    def _skip(self, norm: torch.Tensor) -> None:
+    def _skip(self, what: str, iterations: list[int]) -> None:
         self.skipped_in_row += 1
-        where = f"iteration {self._inner_count - 1} (optimizer step {self.optimizer_steps})"
+        first, last = min(iterations), max(iterations)
+        when = f"iteration {last}" if first == last else f"iterations {first} to {last}"
+        where = f"{when} (optimizer step {self.optimizer_steps})"
         if self.skipped_in_row > self.max_skipped:
             raise NonFiniteError(
-                f"loss or gradient was not finite at {where} (gradient norm {float(norm)}), as in the "
-                f"{self.max_skipped} optimizer steps before it (max_skipped={self.max_skipped}). Lower the "
-                "learning rate, clip gradients, or use dtype=None; then resume from the last checkpoint"
+                f"the {what} is not finite at {where}, nor was it in the {self.max_skipped} optimizer steps before it "
+                f"(max_skipped={self.max_skipped}). Lower the learning rate, clip gradients, or use dtype=None; then "
+                "resume from the last checkpoint"
             )
         print_log(
-            f"Loss or gradient not finite at {where}: this step is skipped, "
+            f"The {what} is not finite at {where}: this step is skipped, "
             f"{self.skipped_in_row} of at most {self.max_skipped} in a row.",
             "current",
             logging.WARNING,

@@ -1,17 +1,19 @@
 """The state of optimizer, schedules and half done accumulations, by the names of the parameters."""
 
+from collections.abc import Collection
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import all_gather_object, get_rank, get_world_size
 
 from diffkit.engine.errors import ResumeError, check_keys
 from diffkit.engine.optim import OptimWrapper
-from diffkit.engine.state_io import load_tensors, save_tensors
+from diffkit.engine.state_io import load_nest, save_nest
 
-_PROGRESS = ("last_step", "_global_step", "_last_value", "base_values")
+_PROGRESS = ("last_step", "_global_step", "_last_value")
+_GRADIENTS = "gradients_rank"
 
 Names = dict[int, str]  # full name of each parameter, by its ``id``
 
@@ -34,8 +36,17 @@ def optimizer_state(wrapper: OptimWrapper, names: Names) -> dict[str, Any]:
     }
 
 
-def load_optimizer_state(wrapper: OptimWrapper, saved: dict[str, Any], names: Names) -> int:
+def load_optimizer_state(
+    wrapper: OptimWrapper, saved: dict[str, Any], names: Names, changed: Collection[str] = ()
+) -> int:
     """Puts back what ``optimizer_state`` gave.
+
+    Args:
+        wrapper: takes it.
+        saved: what ``optimizer_state`` gave.
+        names: of the wrapper's parameters.
+        changed: options of the optimizer (``lr``, ``betas`` …) that the user has changed since: they are as the config
+            of now says. An option that a schedule moves keeps its place in the schedule.
 
     Returns:
         The number of tensors.
@@ -52,13 +63,30 @@ def load_optimizer_state(wrapper: OptimWrapper, saved: dict[str, Any], names: Na
             f"has groups of {list(map(len, given))}"
         )
     order = {name: number for number, name in enumerate(chain(*own))}
-    groups = [group | {"params": [order[name] for name in group["params"]]} for group in saved["param_groups"]]
+    fresh = wrapper.optimizer.param_groups
+    groups = [
+        group | _options(group, now, changed) | {"params": [order[name] for name in group["params"]]}
+        for group, now in zip(saved["param_groups"], fresh, strict=True)
+    ]
     state = {order[name]: value for name, value in saved["state"].items()}
     wrapper.optimizer.load_state_dict({"state": state, "param_groups": groups})
     if wrapper.base_param_settings is not None and saved["base"] is not None:
         wrapper.base_param_settings.update(saved["base"])
     wrapper.load_counters(saved["counters"])
     return sum(isinstance(value, torch.Tensor) for entry in state.values() for value in entry.values())
+
+
+def _options(group: dict[str, Any], now: dict[str, Any], changed: Collection[str]) -> dict[str, Any]:
+    """The options of one group that follow the config of now."""
+    options: dict[str, Any] = {}
+    for key in (key for key in changed if key in now):
+        initial = f"initial_{key}"
+        if initial not in group or initial not in now:
+            options[key] = now[key]
+        elif group[initial] != now[initial]:
+            share = group[key] / group[initial] if group[initial] else 1.0
+            options |= {key: share * now[initial], initial: now[initial]}
+    return options
 
 
 def schedule_states(schedules: list[Any] | None) -> list[dict[str, Any]]:
@@ -97,34 +125,43 @@ def load_schedule_states(schedules: list[Any] | None, saved: list[dict[str, Any]
 def gather_gradients(wrapper: OptimWrapper) -> list[list[Any]]:
     """Returns the gradients of an accumulation that is not complete, by rank; all processes must call it."""
     own = [None if parameter.grad is None else parameter.grad.detach().cpu() for parameter in wrapper.parameters()]
-    if get_world_size() == 1:
-        return [own]
-    gathered: list[Any] = [None] * get_world_size()
-    torch.distributed.all_gather_object(gathered, own)
+    gathered: list[list[Any]] = all_gather_object(own)
     return gathered
 
 
 def save_gradients(wrapper: OptimWrapper, folder: Path, names: Names, gathered: list[list[Any]]) -> None:
-    """Writes what ``gather_gradients`` gave, one file for each process."""
+    """Writes what ``gather_gradients`` gave, for each process; one that is not finite by its name only."""
     order = [names[id(parameter)] for parameter in wrapper.parameters()]
     for rank, gradients in enumerate(gathered):
         held = {name: value for name, value in zip(order, gradients, strict=True) if value is not None}
-        save_tensors(held, _gradient_file(folder, rank))
+        finite = {name: value for name, value in held.items() if value.isfinite().all()}
+        nest = {"finite": finite, "not_finite": [name for name in held if name not in finite]}
+        save_nest(nest, folder / f"{_GRADIENTS}{rank}")
 
 
 def load_gradients(wrapper: OptimWrapper, folder: Path, names: Names) -> int:
-    """Puts this process's gradients back, in the parameters' memory layout; returns how many there are."""
-    path = _gradient_file(folder, get_rank())
-    held = load_tensors(path) if path.exists() else {}
+    """Puts this process's gradients back, in the parameters' memory layout.
+
+    Where the checkpoint is of another number of processes, each gets the mean over those of then: processes take the
+    mean of their gradients before a step, so that comes to the same.
+
+    Returns:
+        How many there are.
+    """
+    saved = [load_nest(path.with_suffix("")) for path in sorted(folder.glob(f"{_GRADIENTS}*.json"))]
+    if len(saved) == get_world_size():
+        saved = [load_nest(folder / f"{_GRADIENTS}{get_rank()}")]
+    count = 0
     for parameter in wrapper.parameters():
-        gradient = held.get(names[id(parameter)])
-        if gradient is not None:
-            parameter.grad = torch.empty_like(parameter).copy_(gradient)
-    return len(held)
-
-
-def _gradient_file(folder: Path, rank: int) -> Path:
-    return folder / f"gradients_rank{rank}.safetensors"
+        name = names[id(parameter)]
+        held = [nest["finite"][name] for nest in saved if name in nest["finite"]]
+        if any(name in nest["not_finite"] for nest in saved):
+            parameter.grad = torch.full_like(parameter, torch.nan)
+        elif held:
+            mean = held[0] if len(saved) == 1 else torch.stack(held).sum(0) / len(saved)
+            parameter.grad = torch.empty_like(parameter).copy_(mean)
+        count += parameter.grad is not None
+    return count
 
 
 def _base_settings(wrapper: OptimWrapper) -> dict[str, Any] | None:

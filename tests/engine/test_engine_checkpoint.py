@@ -138,7 +138,7 @@ def test_every_file_and_folder_is_synced_before_the_name_appears(tmp_path, monke
     names = [os.path.relpath(path, tmp_path) for path in synced]
     for name in ("export.json", "state/model.bin", "manifest.json", "state", "."):
         assert os.path.normpath(f".writing-step2/{name}") in names
-    assert names[-1] == "."
+    assert names[-2:] == [".", ".."]  # the work folder itself may be new
     assert names.index(".writing-step2/manifest.json") > names.index(".writing-step2/state/model.bin")
 
 

@@ -1,14 +1,18 @@
 """A resumed training is the uninterrupted one, bit for bit."""
 
 import json
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
 from diffkit.engine import Runner
-from diffkit.engine.errors import ResumeError
+from diffkit.engine.checkpoint import write_checkpoint
+from diffkit.engine.errors import NonFiniteError, ResumeError
+from diffkit.engine.seeding import set_generator_states
 from diffkit.engine.state_io import load_nest, load_tensors
 from tests.engine.fakes import make_config
 
@@ -98,6 +102,43 @@ def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path, capfd):
     assert_same_checkpoint(tmp_path / "whole/step8", tmp_path / "parts/step8")
 
 
+def test_where_no_checkpoint_is_valid_the_user_decides(tmp_path):
+    run(tmp_path, 6)
+    for step in tmp_path.glob("step*"):
+        (step / "state/model.safetensors").unlink()
+    with pytest.raises(ResumeError, match=r"none of the 2 checkpoints .* without --resume"):
+        run(tmp_path, resume=True)
+
+
+def test_exports_alone_are_nothing_to_go_on_from(tmp_path):
+    write_checkpoint(tmp_path / "step3", [lambda folder: (folder / "unet.txt").write_text("x")], {"step": 3})
+    for source in ("auto", str(tmp_path / "step3")):
+        with pytest.raises(ResumeError, match="step3 holds exports but no state"):
+            run(tmp_path, resume=source)
+
+
+def test_every_generator_comes_back(tmp_path):
+    def draw(runner):
+        return [random.random(), random.gauss(0, 1), np.random.randn(), torch.randn(3).tolist()]
+
+    after = []
+    runner = Runner.from_cfg(config(tmp_path, 3))
+    random.gauss(0, 1)  # leaves a second value behind
+    runner.train()
+    set_generator_states(load_nest(tmp_path / "step2/state/random_rank0"))
+    expected = draw(runner)
+    again = Runner.from_cfg(config(tmp_path, 3, resume=True))
+    original = again.train_loop.run
+
+    def run_and_draw():
+        after.extend(draw(again))
+        return original()
+
+    again.train_loop.run = run_and_draw
+    again.train()
+    assert after == expected
+
+
 def test_resume_from_a_path_and_from_nothing(tmp_path, capfd):
     run(tmp_path / "a")
     again = run(tmp_path / "b", resume=True)
@@ -141,6 +182,34 @@ def test_a_change_of_the_mathematics_is_shown_and_refused(tmp_path, changes, mes
         run(tmp_path, 6, "average", resume=True, **changes)
     assert "resume_allow_change" in str(caught.value)
     run(tmp_path, 6, "average", resume=True, resume_allow_change=True, **changes)
+
+
+@pytest.mark.parametrize("schedule", [None, [{"type": "LinearLR", "start_factor": 0.5, "end": 8}]])
+def test_an_allowed_change_of_the_optimizer_takes_effect(tmp_path, schedule):
+    options = {"type": "AdamW", "lr": 0.01, "betas": (0.8, 0.9)}
+    run(tmp_path, 4, param_scheduler=schedule, optim_wrapper={"optimizer": options})
+    new = options | {"lr": 0.03, "weight_decay": 0.5, "betas": (0.7, 0.9)}
+    changes = {"param_scheduler": schedule, "optim_wrapper": {"optimizer": new}, "resume": True}
+    group = run(tmp_path, 5, resume_allow_change=True, **changes).optim_wrapper.optimizer.param_groups[0]
+    twin = run(tmp_path / "from the start", 5, **changes).optim_wrapper.optimizer.param_groups[0]
+    assert (group["weight_decay"], tuple(group["betas"])) == (0.5, (0.7, 0.9))
+    assert group["lr"] == pytest.approx(twin["lr"], rel=1e-12)
+
+
+def test_another_batch_size_goes_on_where_the_data_are(tmp_path):
+    first = run(tmp_path, 2)
+    second = run(tmp_path, 4, resume=True, resume_allow_change=True, train_dataloader={"batch_size": 3})
+    third = run(tmp_path, 6, resume=True, resume_allow_change=True)
+    whole = run(tmp_path / "whole", 7)
+    seen = first.bare_model.seen + second.bare_model.seen + third.bare_model.seen
+    assert [len(runner.bare_model.seen) for runner in (first, second, third)] == [4, 6, 4]
+    assert seen == whole.bare_model.seen
+
+
+def test_other_accumulation_drops_what_was_half_done(tmp_path):
+    run(tmp_path, 9, "incomplete accumulation", default_hooks={"stop": {"type": "StopAfter", "iterations": 3}})
+    again = run(tmp_path, 9, resume=True, resume_allow_change=True)
+    assert again.optim_wrapper.optimizer_steps == 6
 
 
 def test_other_hooks_with_a_state_are_refused(tmp_path):
@@ -191,7 +260,7 @@ def test_rotation_and_the_last_step(tmp_path):
 def test_a_checkpoint_never_holds_what_is_not_finite(tmp_path):
     runner = Runner.from_cfg(config(tmp_path, 3))
     runner.bare_model.net[0].weight.data[0, 0] = float("nan")
-    with pytest.raises(FloatingPointError, match=r"iteration 2.*net.0.weight"):
+    with pytest.raises(NonFiniteError, match=r"iteration 2.*net.0.weight"):
         runner.train()
     assert list(tmp_path.glob("*step*")) == []
 
@@ -235,7 +304,7 @@ def test_a_checkpoint_never_holds_a_broken_optimizer_state(tmp_path):
         original(name, **kwargs)
 
     runner.call_hook = call_hook
-    with pytest.raises(FloatingPointError, match=r"optimizer/net.0.weight/exp_avg"):
+    with pytest.raises(NonFiniteError, match=r"optimizer/net.0.weight/exp_avg"):
         runner.train()
     assert list(tmp_path.glob("*step*")) == []
 

@@ -24,6 +24,7 @@ class CheckpointHook(Hook):
     """
 
     priority = "VERY_LOW"
+    alters_training = False
 
     def __init__(self, interval: int = 500, max_keep_ckpts: int = -1) -> None:
         for name, value in (("interval", interval), ("max_keep_ckpts", max_keep_ckpts)):

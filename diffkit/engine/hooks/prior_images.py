@@ -31,6 +31,7 @@ class PriorImagesHook(Hook):
     """
 
     priority = "HIGH"
+    alters_training = False
 
     def __init__(
         self,

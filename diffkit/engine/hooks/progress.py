@@ -27,6 +27,7 @@ class ProgressHook(Hook):
     """
 
     priority = "BELOW_NORMAL"
+    alters_training = False
 
     def __init__(self, interval: int | None = None, bar: bool | None = None) -> None:
         if interval is not None and (not isinstance(interval, int) or interval < 1):

@@ -39,6 +39,7 @@ class SampleHook(Hook):
     """
 
     priority = "LOWEST"
+    alters_training = False
 
     def __init__(
         self,

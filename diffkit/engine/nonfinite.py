@@ -1,0 +1,81 @@
+"""Values that are not finite: where they come from, and that no checkpoint holds any."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import all_gather_object
+from safetensors import safe_open
+
+from diffkit.engine.errors import NonFiniteError
+from diffkit.engine.files import files_below
+from diffkit.engine.seeding import preserved_randomness
+
+
+def culprits(runner: Any) -> list[str]:
+    """Names the pictures of a skipped step whose pixels or latents are not finite; all processes must call it.
+
+    Their batches are read once more, which costs nothing to a step that is finite.
+
+    Returns:
+        One line for each such picture of any process.
+    """
+    wanted = getattr(runner.optim_wrapper, "skipped_iterations", ())
+    own = [line for iteration in wanted for line in _bad_pictures(runner, iteration)]
+    return [line for lines in all_gather_object(own) for line in lines]
+
+
+def check_finite(tensors: Mapping[str, torch.Tensor], step: int) -> None:
+    """Refuses to keep weights, averages or an optimizer's state that are not finite.
+
+    Raises:
+        NonFiniteError: the message names the first of them.
+    """
+    bad = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if bad:
+        raise NonFiniteError(
+            f"no checkpoint was written after iteration {step}: {len(bad)} tensors are not finite "
+            f"(first: {bad[0]}); resume from the last checkpoint"
+        )
+
+
+def check_finite_files(folder: Path, step: int) -> None:
+    """Refuses a folder with a safetensors file that holds a value that is not finite, exports included.
+
+    Raises:
+        NonFiniteError: the message names file and tensor.
+    """
+    for path in files_below(folder):
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                prefix = f"{path.relative_to(folder).as_posix()}: "
+                for name in file.keys():  # noqa: SIM118
+                    check_finite({prefix + name: file.get_tensor(name)}, step)
+
+
+def _bad_pictures(runner: Any, iteration: int) -> list[str]:
+    loader, model = runner.train_dataloader, runner.bare_model
+    if not hasattr(loader.sampler, "draw") or not hasattr(model, "non_finite_inputs"):
+        return []
+    first = runner.train_loop.draws_before(iteration) + runner.rank
+    draws = [loader.sampler.draw(first + number * runner.world_size) for number in range(loader.batch_size)]
+    with preserved_randomness(), torch.no_grad(), runner.optim_wrapper.optim_context(model):
+        batch = model.data_preprocessor(loader.collate_fn([loader.dataset[draw] for draw in draws]), False)
+        found = model.non_finite_inputs(batch)
+    keys = batch.get("key") or [None] * len(batch["pixel_values"])
+    return [
+        f"Iteration {iteration}: the {what} of {_name(loader.dataset, keys[row], draws, row)} are not finite."
+        for what, rows in found.items()
+        for row in rows
+    ]
+
+
+def _name(dataset: Any, key: str | None, draws: list[Any], row: int) -> str:
+    """The picture in a row of a batch: instances come in the order of the draws, then their priors."""
+    if key is not None and (name := getattr(dataset, "name_of", lambda key: None)(key)):
+        return str(name)
+    if row >= len(draws):
+        return f"a prior picture beside {_name(dataset, None, draws, row % len(draws))}"
+    index = draws[row].index
+    return str(dataset.name_at(index)) if hasattr(dataset, "name_at") else f"sample {index} of the data"

@@ -14,6 +14,7 @@ from diffkit.engine.checkpoint import write_checkpoint
 from diffkit.engine.config_diff import flat_config
 from diffkit.engine.disk import checkpoint_bytes, require_room
 from diffkit.engine.errors import check_keys
+from diffkit.engine.files import folder_size
 from diffkit.engine.logs import load_log_history, log_history
 from diffkit.engine.nonfinite import check_finite, check_finite_files
 from diffkit.engine.optimizer_state import (
@@ -60,6 +61,7 @@ def save(runner: Any, folder: Path) -> Path:
             require_room(runner)
             check_finite(_tensors(runner), runner.iter)
             write_checkpoint(folder, writers, {"step": runner.iter}, checkpoint_bytes(runner))
+            runner.written_bytes = folder_size(folder)
         except Exception as caught:
             error = caught
     message = [None if error is None else f"{type(error).__name__}: {error}"]

@@ -42,11 +42,15 @@ def _averages(runner: Any) -> int:
 
 
 def require_room(runner: Any) -> None:
-    """Raises a DiskFullError if the next checkpoint surely does not fit."""
-    needed, free = state_bytes(runner), free_bytes(runner.work_dir)
+    """Raises a DiskFullError if the next checkpoint surely does not fit.
+
+    The first one needs at least the state; each later one as much as the one before it in this run.
+    """
+    written = getattr(runner, "written_bytes", 0)
+    needed, free = written or state_bytes(runner), free_bytes(runner.work_dir)
     if free < needed:
         raise DiskFullError(
-            f"no room for a checkpoint in {runner.work_dir}: the state of the training alone needs "
-            f"{format_bytes(needed)} ({needed} bytes), {format_bytes(free)} ({free} bytes) are free; earlier "
+            f"no room for a checkpoint in {runner.work_dir}: {'it' if written else 'the state of the training alone'} "
+            f"needs {format_bytes(needed)} ({needed} bytes), {format_bytes(free)} ({free} bytes) are free; earlier "
             "checkpoints are untouched, make room and resume"
         )

@@ -10,6 +10,7 @@ from torch import nn
 
 from diffkit.export.peft_adapter import WEIGHTS_FILE
 from diffkit.export.signature import signature
+from diffkit.utils.neural_compressor import hide_broken_neural_compressor
 from diffkit.utils.step_folder import StepFolder
 
 PREFIX = "base_model.model."
@@ -65,6 +66,7 @@ def apply_adapters(components: Mapping[str, nn.Module], step: StepFolder, target
 def _load_adapter(module: Any, folder: Path, name: str, target: str) -> None:
     from peft import PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict
 
+    hide_broken_neural_compressor()
     active = _active_adapters(module)
     if name in getattr(module, "peft_config", {}):
         raise ValueError(f"name: an adapter {name!r} is there already.")

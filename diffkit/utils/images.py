@@ -38,8 +38,11 @@ def save_png(image: Image.Image, path: str | Path, metadata: Mapping[str, Any] |
         options["pnginfo"] = PngInfo()
         options["pnginfo"].add_itxt(PNG_KEY, json.dumps(dict(metadata), ensure_ascii=False))
     aside = path.with_name(f".{path.name}")
-    image.save(aside, format=Image.registered_extensions()[path.suffix.lower()], **options)
-    aside.replace(path)
+    try:
+        image.save(aside, format=Image.registered_extensions()[path.suffix.lower()], **options)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
     return path
 
 

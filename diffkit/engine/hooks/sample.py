@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.dist import barrier
+from mmengine.dist import barrier, broadcast_object_list
 from mmengine.hooks import Hook
 from PIL import Image
 
@@ -77,11 +77,20 @@ class SampleHook(Hook):
         self._warned = False
 
     def before_train(self, runner: Any) -> None:
-        """Samples the untrained model; a resumed training finds its pictures on the disk."""
-        if runner.iter > 0:
-            self._base = self._read(Path(runner.work_dir), 0)
-        elif self.before_training:
+        """Samples the untrained model; a resumed training finds its pictures on the disk.
+
+        Pictures that the broken off run owes, having ended between a checkpoint and its pictures, are made up for.
+        """
+        done = runner.iter
+        if done == 0 and self.before_training:
             self._sample_safely(runner, 0)
+        if done == 0:
+            return
+        self._base = self._read(Path(runner.work_dir), 0)
+        owed = [not (Path(runner.work_dir) / "samples" / f"step{done:06d}.png").exists()]
+        broadcast_object_list(owed, 0)
+        if owed[0] and (done % self.interval == 0 or done >= runner.max_iters):
+            self._sample_safely(runner, done)
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Samples if the number of iterations done is a multiple of the interval, and at the end."""
@@ -148,6 +157,7 @@ class SampleHook(Hook):
 
     def _read(self, work_dir: Path, done: int) -> list[Image.Image] | None:
         paths = self._paths(work_dir / "samples", done)
-        if not all(path.is_file() for path in paths):
+        try:
+            return [Image.open(path).convert("RGB") for path in paths]
+        except (OSError, ValueError):  # not there, or damaged: the grid does without them
             return None
-        return [Image.open(path).convert("RGB") for path in paths]

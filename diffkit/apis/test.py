@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 
 def test(
+_OF_TRAINING = (
+    "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "val_dataloader", "val_cfg", "val_evaluator")
+
     config: "str | Path | Config",
     checkpoint: str | Path | None = None,
     *,
@@ -50,6 +53,8 @@ def test(
     cfg.resume = False
     with launched(launcher, cfg, local_rank):
         return build_runner(cfg).test()
+    for key in _OF_TRAINING:  # its data would be read and verified for nothing
+        cfg[key] = None
 
 
 def metric_lines(metrics: dict[str, float]) -> list[str]:

@@ -156,12 +156,12 @@ class ConceptDataset(Dataset):
     def summary(self) -> str:
         """What was found, for the table before a training."""
         parts = [self.pictures.describe]
-        if self.prior is not None and self.prior.num_images:
+        if self.prior_pictures is not None:
+            parts.append(f"{len(self.prior_pictures)} prior images ({self.prior_pictures.describe})")
+        elif self.prior is not None and self.prior.num_images:
             parts.append(
                 f"{self.prior.num_images} prior images, {self.prior.deficit()} of them to be generated"
             )
-        elif self.prior_pictures is not None:
-            parts.append(f"{len(self.prior_pictures)} prior images ({self.prior_pictures.describe})")
         return "; ".join(parts)
 
     def name_of(self, key: str) -> str | None:
@@ -174,6 +174,18 @@ class ConceptDataset(Dataset):
             return
         if root is not None and str(root).startswith(DRAWN):
             self.prior_pictures = self._open_set(root, "class_data_root", number or None, self.prior_prompts)
+    def texts(self) -> list[str]:
+        """Every prompt that a picture of the concept may come with."""
+        return self.prompts.texts(self.pictures)
+
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width of the pictures that the model sees, in pixels."""
+        return self.pictures.picture_size()
+
+    def name_at(self, index: int) -> str:
+        """The picture of an item, to name it in a message."""
+        return self.pictures.entries[index % len(self.pictures)].name
+
             return
         folder = None if root is None else Path(root).expanduser()
         filled = tuple(self.prior_prompts.fill(prompt, "class_prompt") for prompt in prompts)

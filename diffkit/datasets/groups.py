@@ -1,5 +1,6 @@
 """Several datasets measured in one run, and told apart."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch.utils.data import Dataset
@@ -19,10 +20,10 @@ class NamedGroups(Dataset):
 
     metainfo: dict[str, Any] = {}
 
-    def __init__(self, groups: dict[str, Any]) -> None:
+    def __init__(self, groups: Mapping[str, dict | Dataset]) -> None:
         if not groups:
             raise ValueError("groups is empty: name at least one dataset")
-        self.groups = {
+        self.groups: dict[str, Any] = {
             name: DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
             for name, dataset in groups.items()
         }

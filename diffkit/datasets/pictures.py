@@ -94,6 +94,11 @@ class PictureSet:
             **picture.extra,
         }
 
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width of the first picture as the model sees it."""
+        height, width = self.sample(0, np.random.default_rng(0))["pixel_values"].shape[-2:]
+        return height, width
+
     def name_of(self, key: str) -> str | None:
         """The picture that a ``key`` of a sample stands for; None when it is not of this set."""
         return next((entry.name for entry in self.entries if key.startswith(entry.digest)), None)
@@ -155,7 +160,15 @@ def open_pictures(
     if bad:
         notes.append(bad_report(bad, len(names)))
     load = PictureLoader(listing.root, transforms.split()[0])
-    return PictureSet(entries, transforms, listing.describe(), notes, load)
+    describe = listing.describe() + _left_out(len(listing.images), len(entries), len(bad))
+    return PictureSet(entries, transforms, describe, notes, load)
+
+
+def _left_out(found: int, used: int, bad: int) -> str:
+    """The end of a line on a folder whose images are not all used."""
+    if found == used:
+        return ""
+    return f"; {used} of these images are used" + (f", {bad} cannot be" if bad else "")
 
 
 def _log_verified(argument: str, digests: list[str], keep: bool, verified: VerifiedFiles) -> None:

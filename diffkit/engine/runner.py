@@ -118,9 +118,23 @@ class Runner(MMRunner):
         return built
 
     def build_model(self, model: nn.Module | dict[str, Any]) -> nn.Module:
-        """Builds the model from the seed alone, the same in all processes."""
+        """Builds the data, then the model from the seed alone, the same in all processes.
+
+        What is wrong with the data shows before any weights are loaded.
+        """
+        self._build_data()
         seed_everything(derive_seed(self.seed, "model"))
         return super().build_model(model)
+
+    def _build_data(self) -> None:
+        """Builds what the run reads: to train its training data, else what is measured."""
+        seed_everything(derive_seed(self.seed, "data"))
+        for split in ("train", "val") if self._train_loop is not None else ("val", "test"):
+            name = f"_{split}_dataloader"
+            loader, loop = getattr(self, name), getattr(self, f"_{split}_loop")
+            if isinstance(loader, dict) and loop is not None:
+                by_rank = bool(self._randomness_cfg.get("diff_rank_seed", False))
+                setattr(self, name, self.build_dataloader(loader, seed=self.seed, diff_rank_seed=by_rank))
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
         """Moves the model to its device and, with several processes, lets them share gradients."""

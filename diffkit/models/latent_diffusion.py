@@ -17,6 +17,7 @@ from diffkit.models.cache import LatentCache, TextCache
 from diffkit.models.families.base import Conditioning
 from diffkit.models.generation import GenerationSettings, generate
 from diffkit.registry import DISTILLERS, FAMILIES, MODELS, OBJECTIVES, PRUNERS, QUANTIZERS, TUNERS
+from diffkit.utils.native_size import native_resolution
 from diffkit.utils.pretrained import resolve_pretrained
 
 
@@ -134,6 +135,15 @@ class LatentDiffusion(BaseModel):
     @property
     def device(self) -> torch.device:
         return next(self.get_submodule("unet").parameters()).device
+
+    @property
+    def native_resolution(self) -> tuple[int, int] | None:
+        """Height and width of the pictures that the model was made for, in pixels; None where it does not say.
+
+        The UNet's ``sample_size`` times the factor by which the VAE reduces a picture.
+        """
+        vae: Any = self.get_submodule("vae")
+        return native_resolution(self.get_submodule("unet").config, vae.config)  # type: ignore[arg-type]
 
     def _is_frozen(self, name: str) -> bool:
         return not any(parameter.requires_grad for parameter in self.get_submodule(name).parameters())

@@ -4,12 +4,15 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
+from diffkit.engine.resolution import resolution_warnings
 from diffkit.registry import HOOKS
 
 
 @HOOKS.register_module()
 class PreflightHook(Hook):
     """Prints a table before the first step: what is trained, on what, for how long, and where it goes.
+
+    It warns of pictures whose size is not the one that the model was made for.
 
     Another hook adds lines by a method ``preflight(runner) -> list[tuple[name, text]]``.
     """
@@ -22,6 +25,8 @@ class PreflightHook(Hook):
             rows = self.rows(runner)
             width = max(len(name) for name, _ in rows)
             runner.logger.info("Training:\n" + "\n".join(f"  {name:<{width}}  {text}" for name, text in rows))
+            for warning in resolution_warnings(runner):
+                runner.logger.warning(warning)
 
     def rows(self, runner: Any) -> list[tuple[str, str]]:
         """Returns the lines of the table: a name and a text each."""
@@ -36,18 +41,10 @@ class PreflightHook(Hook):
         rows += [(f"  {name}", tuner.describe()) for name, tuner in (getattr(model, "tuners", None) or {}).items()]
         summary = getattr(loader.dataset, "summary", None)
         rows.append(("data", summary() if callable(summary) else f"{len(loader.dataset)} samples"))
-        effective = wrapper.accumulative_counts * loader.batch_size * runner.world_size
         rates = sorted({group.get("initial_lr", group["lr"]) for group in wrapper.optimizer.param_groups})
         rows += [
-            (
-                "iterations",
-                f"{runner.max_iters} ({runner.optimizer_steps()} optimizer steps), from {runner.iter}",
-            ),
-            (
-                "batch",
-                f"{effective} = {loader.batch_size} x {wrapper.accumulative_counts} (accumulation) x "
-                f"{runner.world_size} (processes)",
-            ),
+            ("iterations", f"{runner.max_iters} ({_steps(runner.optimizer_steps())}), from {runner.iter}"),
+            ("batch", _batch(loader.batch_size, wrapper.accumulative_counts, runner.max_iters, runner.world_size)),
             ("learning rate", ", ".join(f"{rate:g}" for rate in reversed(rates))),
             (
                 "precision",
@@ -60,3 +57,17 @@ class PreflightHook(Hook):
             if hasattr(hook, "preflight"):
                 rows += hook.preflight(runner)
         return rows
+
+
+def _batch(size: int, counts: int, iterations: int, processes: int) -> str:
+    """What one optimizer step sees, and the last one where the iterations are no multiple of the accumulation."""
+    used, rest = min(counts, iterations), iterations % counts
+    text = f"{size * used * processes} = {size} x {used} (accumulation) x {processes} (processes)"
+    if counts > iterations:
+        verb = "is" if iterations == 1 else "are"
+        return f"{text}; accumulative_counts is {counts}, but there {verb} only {iterations}"
+    return f"{text}; {size * rest * processes} in the last optimizer step" if rest else text
+
+
+def _steps(count: int) -> str:
+    return f"{count} optimizer step{'' if count == 1 else 's'}"

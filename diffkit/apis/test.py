@@ -10,11 +10,11 @@ from diffkit.utils.launch import check_launcher, launched
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-
-def test(
 _OF_TRAINING = (
     "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "val_dataloader", "val_cfg", "val_evaluator")
 
+
+def test(
     config: "str | Path | Config",
     checkpoint: str | Path | None = None,
     *,
@@ -51,10 +51,10 @@ _OF_TRAINING = (
     if folder is not None:
         cfg.load_from = str(folder)
     cfg.resume = False
-    with launched(launcher, cfg, local_rank):
-        return build_runner(cfg).test()
     for key in _OF_TRAINING:  # its data would be read and verified for nothing
         cfg[key] = None
+    with launched(launcher, cfg, local_rank):
+        return build_runner(cfg).test()
 
 
 def metric_lines(metrics: dict[str, float]) -> list[str]:

@@ -164,6 +164,10 @@ class ConceptDataset(Dataset):
             )
         return "; ".join(parts)
 
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width of the pictures that the model sees, in pixels."""
+        return self.pictures.picture_size()
+
     def name_of(self, key: str) -> str | None:
         """The picture that a sample's ``key`` stands for, to name it in a message."""
         sets = [pictures for pictures in (self.pictures, self.prior_pictures) if pictures is not None]
@@ -174,18 +178,6 @@ class ConceptDataset(Dataset):
             return
         if root is not None and str(root).startswith(DRAWN):
             self.prior_pictures = self._open_set(root, "class_data_root", number or None, self.prior_prompts)
-    def texts(self) -> list[str]:
-        """Every prompt that a picture of the concept may come with."""
-        return self.prompts.texts(self.pictures)
-
-    def picture_size(self) -> tuple[int, int]:
-        """Height and width of the pictures that the model sees, in pixels."""
-        return self.pictures.picture_size()
-
-    def name_at(self, index: int) -> str:
-        """The picture of an item, to name it in a message."""
-        return self.pictures.entries[index % len(self.pictures)].name
-
             return
         folder = None if root is None else Path(root).expanduser()
         filled = tuple(self.prior_prompts.fill(prompt, "class_prompt") for prompt in prompts)

@@ -307,10 +307,6 @@ class LatentDiffusion(BaseModel):
     def artifacts(self) -> list[Artifact]:
         """What users find in a checkpoint beside the training's state."""
         self.objective.before_export(self)
-        found = [tuner.artifact(self) for tuner in self.tuners.values()]
-        if self.quantizer is not None:
-            found.append(self.quantizer.artifact(self))
-        return list(dict.fromkeys(found))
         return self._planned_artifacts()
 
     def export_bytes(self) -> int:
@@ -318,3 +314,7 @@ class LatentDiffusion(BaseModel):
         return export_bytes(self._planned_artifacts(), {**self._other_parts, **self.components})
 
     def _planned_artifacts(self) -> list[Artifact]:
+        found = [tuner.artifact(self) for tuner in self.tuners.values()]
+        if self.quantizer is not None:
+            found.append(self.quantizer.artifact(self))
+        return list(dict.fromkeys(found))

@@ -21,8 +21,9 @@ VARIABLES = {
 STARTERS = {
     "pytorch": "torchrun --nproc_per_node=2 -m diffkit train CONFIG --launcher pytorch",
     "slurm": "srun -n 2 python -m diffkit train CONFIG --launcher slurm",
-    "mpi": "mpirun -n 2 python -m diffkit train CONFIG --launcher mpi",
+    "mpi": "mpirun -n 2 python -m diffkit train CONFIG --launcher mpi (Open MPI)",
 }
+LOCALHOST = "127.0.0.1"
 DEFAULT_PORT = "29500"
 
 
@@ -69,8 +70,12 @@ def check_launcher(launcher: str) -> None:
 def export_ranks(launcher: str, environ: MutableMapping[str, str]) -> None:
     """Sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT from what the launcher left.
 
+    MASTER_ADDR is the first node of Slurm's step, and this machine where there is only one. What is set
+    already is kept.
+
     Raises:
-        ValueError: the launcher's own variables are missing: nothing started this process in its name.
+        ValueError: the launcher's own variables are missing (nothing started this process in its name), or
+            they do not tell the host of rank 0.
     """
     names = VARIABLES[launcher]
     missing = [name for name in names if name not in environ]
@@ -88,15 +93,34 @@ def export_ranks(launcher: str, environ: MutableMapping[str, str]) -> None:
 
 def _master_address(launcher: str, environ: MutableMapping[str, str]) -> str:
     """The host of rank 0."""
-    if launcher == "slurm" and int(environ.get("SLURM_JOB_NUM_NODES", "1")) > 1:
-        command = ["scontrol", "show", "hostnames", environ["SLURM_JOB_NODELIST"]]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0]
+    if launcher == "slurm":
+        return _first_node(environ)
     if launcher == "mpi" and environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") != environ["OMPI_COMM_WORLD_SIZE"]:
         raise ValueError(
             "launcher: 'mpi' over several machines needs the environment variable MASTER_ADDR: "
             "the host of rank 0"
         )
-    return "127.0.0.1"
+    return LOCALHOST
+
+
+def _first_node(environ: MutableMapping[str, str]) -> str:
+    """The first node of this Slurm step, which may have fewer nodes than its job."""
+    count = _first_of(environ, "SLURM_STEP_NUM_NODES", "SLURM_NNODES", "SLURM_JOB_NUM_NODES")
+    if count is None or int(count) == 1:
+        return LOCALHOST
+    nodes = _first_of(environ, "SLURM_STEP_NODELIST", "SLURM_NODELIST", "SLURM_JOB_NODELIST") or ""
+    command = ["scontrol", "show", "hostnames", nodes]
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        raise ValueError(
+            f"launcher: 'slurm' on {count} nodes: {' '.join(command)!r} does not tell the host of rank 0; "
+            "set the environment variable MASTER_ADDR to it"
+        ) from None
+
+
+def _first_of(environ: MutableMapping[str, str], *names: str) -> str | None:
+    return next((environ[name] for name in names if environ.get(name)), None)
 
 
 def _on_cpu() -> bool:

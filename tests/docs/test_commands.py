@@ -11,7 +11,9 @@ from diffkit.apis.configs import find_config
 from tests.docs.pages import ROOT, Block, blocks_of, pages, prose
 
 #: Options that mim itself takes before it starts a script.
-MIM_OPTIONS = {"--gpus": 1}
+MIM_OPTIONS = {"--gpus": 1, "--gpus-per-node": 1, "--partition": 1}
+#: Commands that start another one in several processes.
+STARTERS = {"torchrun", "srun", "mpirun"}
 #: Files of the user that pages make or speak of.
 OWN_CONFIGS = {"my_dog.py", "my_heart.py", "my_experiment.py", "bad.py", "CONFIG"}
 
@@ -54,8 +56,8 @@ def arguments(line: str) -> tuple[str, list[str]] | None:
             return tool_command(script), rest
         case ["python", script, *rest] if script.startswith("tools/"):
             return tool_command(script.removeprefix("tools/")), rest
-        case ["torchrun", *_, "diffkit", name, "CONFIG" | "my_dog.py" as config, "--launcher", kind]:
-            return name, [config, "--launcher", kind]
+        case [starter, *rest] if starter in STARTERS:
+            return arguments(shlex.join(rest[rest.index("diffkit"):]))
     return None
 
 

@@ -25,6 +25,7 @@ from diffkit.engine.files import (
     sha256,
     sync,
 )
+from diffkit.utils.weight_files import pickled_files, safetensors_fault
 
 MANIFEST = "manifest.json"
 _FORMAT = 1
@@ -111,13 +112,23 @@ def verify_checkpoint(folder: str | Path) -> list[str]:
     present = {path.relative_to(folder).as_posix() for path in files_below(folder)} - {MANIFEST}
     faults += [f"{name} is missing" for name in sorted(files.keys() - present)]
     faults += [f"{name} is not in the manifest" for name in sorted(present - files.keys())]
-    for name in sorted(files.keys() & present):
-        size = (folder / name).stat().st_size
-        if size != files[name]["size"]:
-            faults.append(f"{name} has {size} bytes instead of {files[name]['size']}")
-        elif sha256(folder / name) != files[name]["sha256"]:
-            faults.append(f"{name} has changed (SHA-256 differs)")
-    return faults
+    found = {name: _file_fault(folder / name, files[name]) for name in sorted(files.keys() & present)}
+    return faults + [f"{name} {fault}" for name, fault in found.items() if fault]
+
+
+def _file_fault(path: Path, entry: dict[str, Any]) -> str:
+    """What is wrong with a file of a checkpoint, in words that follow its name; an empty text where it is sound."""
+    if path.is_symlink():
+        return "is a link"
+    if pickled_files([path.name]):
+        return "is a pickle or an archive by its name; a checkpoint holds neither, and none is read"
+    size = path.stat().st_size
+    if size != entry["size"]:
+        return f"has {size} bytes instead of {entry['size']}"
+    if sha256(path) != entry["sha256"]:
+        return "has changed (SHA-256 differs)"
+    fault = safetensors_fault(path) if path.suffix == ".safetensors" else ""
+    return f"is no sound safetensors file: {fault}" if fault else ""
 
 
 def _misnamed(folder: Path, manifest: dict[str, Any]) -> list[str]:
@@ -142,13 +153,21 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         manifest = json.loads(text)
         intact = text == _manifest_text({key: value for key, value in manifest.items() if key != "sha256"})
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{MANIFEST} is damaged: {error}") from None
     if not intact:
         raise ValueError(f"{MANIFEST} is damaged: its own SHA-256 differs")
     if manifest.get("format") != _FORMAT:
         raise ValueError(f"{MANIFEST} has format {manifest.get('format')}, this version reads {_FORMAT}")
+    if not _has_shape(manifest):
+        raise ValueError(f"{MANIFEST} is damaged: it is not what this program writes")
     return manifest
+
+
+def _has_shape(manifest: dict[str, Any]) -> bool:
+    files = manifest.get("files")
+    return isinstance(manifest.get("meta"), dict) and isinstance(files, dict) and all(
+        isinstance(entry, dict) and entry.keys() >= {"size", "sha256"} for entry in files.values())
 
 
 def find_latest(work_dir: str | Path) -> Found:

@@ -13,7 +13,7 @@ from diffkit.engine.files import format_bytes, free_bytes
 def write(work_dir, step, content=b"abc"):
     def writer(folder):
         (folder / "state").mkdir()
-        (folder / "state" / "model.bin").write_bytes(content)
+        (folder / "state" / "model.dat").write_bytes(content)
         (folder / "export.json").write_text("{}")
 
     return ck.write_checkpoint(ck.step_folder(work_dir, step), [writer], {"step": step})
@@ -29,11 +29,11 @@ def test_a_written_checkpoint_is_valid_and_alone(tmp_path):
 def test_replacing_leaves_the_new_one_only(tmp_path):
     write(tmp_path, 9, b"old")
     folder = write(tmp_path, 9, b"new")
-    assert (folder / "state" / "model.bin").read_bytes() == b"new"
+    assert (folder / "state" / "model.dat").read_bytes() == b"new"
     assert [path.name for path in tmp_path.iterdir()] == ["step9"]
 
 
-@pytest.mark.parametrize("name", ["state/model.bin", "export.json", "manifest.json"])
+@pytest.mark.parametrize("name", ["state/model.dat", "export.json", "manifest.json"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "delete", "grow"])
 def test_any_damage_is_found_and_the_previous_one_used(tmp_path, name, damage):
     previous, newest = write(tmp_path, 4), write(tmp_path, 9)
@@ -126,7 +126,7 @@ def test_rotation_removes_nothing_if_the_newest_is_broken_or_all_are_kept(tmp_pa
     for step in (1, 3, 5):
         write(tmp_path, step)
     assert ck.rotate(tmp_path, -1, tmp_path / "step5") == []
-    (tmp_path / "step5" / "state" / "model.bin").unlink()
+    (tmp_path / "step5" / "state" / "model.dat").unlink()
     assert ck.rotate(tmp_path, 1, tmp_path / "step5") == []
     assert len(ck.list_steps(tmp_path)) == 3
 
@@ -136,10 +136,10 @@ def test_every_file_and_folder_is_synced_before_the_name_appears(tmp_path, monke
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
     write(tmp_path, 2)
     names = [os.path.relpath(path, tmp_path) for path in synced]
-    for name in ("export.json", "state/model.bin", "manifest.json", "state", "."):
+    for name in ("export.json", "state/model.dat", "manifest.json", "state", "."):
         assert os.path.normpath(f".writing-step2/{name}") in names
     assert names[-2:] == [".", ".."]  # the work folder itself may be new
-    assert names.index(".writing-step2/manifest.json") > names.index(".writing-step2/state/model.bin")
+    assert names.index(".writing-step2/manifest.json") > names.index(".writing-step2/state/model.dat")
 
 
 def test_sizes_are_readable():

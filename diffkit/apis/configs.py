@@ -6,7 +6,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffkit.utils.near import did_you_mean
+from diffkit.utils.near import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -64,11 +64,19 @@ def find_config(name: str | Path) -> Path:
     configs = {config.stem: config for config in list_configs()}
     stem = path.name.removesuffix(".py")
     if stem not in configs:
+        beside = _beside(path)
         raise FileNotFoundError(
             f"config: no file {str(name)!r}, and no config of that name comes with diffkit"
-            f"{did_you_mean(stem, configs)} (diffkit list-cfg shows all)"
+            f"{beside}{did_you_mean(stem, nearest(stem, configs) if beside else configs)} (diffkit list-cfg shows all)"
         )
     return configs[stem]
+
+
+def _beside(path: Path) -> str:
+    """The files of the user's that a config may have meant, as part of a message."""
+    names = sorted(file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else []
+    near = nearest(f"{path.name.removesuffix('.py')}.py", names)
+    return f"; did you mean the file {' or '.join(str(path.with_name(name)) for name in near)}?" if near else ""
 
 
 def load_config(

@@ -88,6 +88,21 @@ def test_find_names_the_nearest(root):
         find_config("frist_config")
 
 
+def test_find_names_the_nearest_file_beside_it(root):
+    Path("my_dog.py").write_text("x = 1\n", encoding="utf-8")
+    Path("sub").mkdir()
+    Path("sub/second.py").write_text("x = 1\n", encoding="utf-8")
+    for name in ("my_dogg.py", "my_dogg", "my-dog.py"):
+        with pytest.raises(FileNotFoundError, match=r"did you mean the file my_dog\.py\?"):
+            find_config(name)
+    with pytest.raises(FileNotFoundError, match=r"did you mean the file sub/second\.py\? \("):
+        find_config("sub/secnd.py")
+    with pytest.raises(FileNotFoundError) as caught:
+        find_config("first_confgi.py")
+    assert 'did you mean "first_config"?' in str(caught.value)
+    assert "the file" not in str(caught.value)
+
+
 def test_summary(root):
     assert summary(root / "method" / "first_config.py") == "The first experiment."
     assert summary(root / "_base_" / "runtime.py") == ""

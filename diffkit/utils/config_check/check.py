@@ -1,13 +1,14 @@
 """The check of a whole config: every fault in one message, before anything heavy is imported or loaded."""
 
 import gc
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
+from diffkit.utils.config_check.annotations import fits
 from diffkit.utils.config_check.bind import bind
 from diffkit.utils.config_check.classes import forget_bases
 from diffkit.utils.config_check.faults import ConfigError, Fault, shown_path
@@ -15,9 +16,11 @@ from diffkit.utils.config_check.helpers import helper_fault, helper_names
 from diffkit.utils.config_check.imported import is_imported
 from diffkit.utils.config_check.keys import keys_of_a_run
 from diffkit.utils.config_check.loading import lazy_types, load_config
-from diffkit.utils.config_check.options import SOURCE, apply_options
+from diffkit.utils.config_check.options import SOURCE, Room, apply_options, set_by
 from diffkit.utils.config_check.places import ConfigFiles, read_config_files
-from diffkit.utils.config_check.rules import RULES, View
+from diffkit.utils.config_check.roles import role_of
+from diffkit.utils.config_check.rules import RULES, View, type_name
+from diffkit.utils.config_check.signatures import Signature
 from diffkit.utils.config_check.source import forget_sources
 from diffkit.utils.config_check.walk import Walker
 
@@ -69,10 +72,11 @@ class _Check:
         self.path = path
         self.files = read_config_files(path) if path is not None and path.is_file() else ConfigFiles()
         self.faults: list[Fault] = []
+        self.before = self._plain()
         self.walker = Walker(self._report, _custom_modules(cfg))
 
     def run(self) -> Config:
-        self.faults += apply_options(self.cfg, self.options, self._arguments_at)
+        self.faults += apply_options(self.cfg, self.options, self._room_at)
         plain = self._plain()
         self._check_imports()
         signature = keys_of_a_run(plain.get("runner_type"))
@@ -98,17 +102,20 @@ class _Check:
     def _plain(self) -> dict[str, Any]:
         return self.cfg._to_lazy_dict()
 
-    def _arguments_at(self, key: str) -> Collection[str]:
+    def _room_at(self, key: str) -> Room:
         node: Any = self._plain()
         if not key:
-            return keys_of_a_run(node.get("runner_type")).params
+            return Room(_may_be_dicts(keys_of_a_run(node.get("runner_type"))), is_closed=True)
         for name in key.split("."):
             if isinstance(node, dict):
                 node = node.get(name, {})
             else:
                 node = node[int(name)] if isinstance(node, list | tuple) else {}
         signature = self.walker.arguments(node if isinstance(node, dict) else {}, key)
-        return signature.params if signature else ()
+        if signature is not None:
+            return Room(_may_be_dicts(signature), signature.open)
+        of_objects = bool(role_of(f"{key}.x").registry)
+        return Room(dict.fromkeys(role_of(key).names, True), is_open=not of_objects, of_objects=of_objects)
 
     def _check_imports(self) -> None:
         """Every name that the config imports must be there, used or not."""
@@ -131,7 +138,14 @@ class _Check:
         self.faults.append(Fault(key, message, file, line, kind))
 
     def _merge_hint(self, key: str) -> str:
-        """A key that comes from another file than its type may be left over from another type."""
+        """A key that comes from another place than its type may be left over from another type."""
+        option = self._changes_type(key)
+        if option:
+            owner = option.removesuffix(".type")
+            return (
+                f"; {option} changes the type and leaves the rest of {owner} as it was: give it as a whole, "
+                f"{owner}=\"{{'_delete_': True, 'type': …}}\""
+            )
         own, kind = self.files.find(key), self.files.find(f"{key.rpartition('.')[0]}.type")
         if own is None or kind is None or own.file == kind.file or kind.parts:
             return ""
@@ -144,13 +158,41 @@ class _Check:
             return fault.message == message or fault.kind == kind == "type"
         return fault.key.startswith("import ") and fault.message == message
 
+    def _changes_type(self, key: str) -> str:
+        """Returns the option that changes the type of the dict at a key or around it, if none sets the key itself."""
+        if set_by(self.options, key):
+            return ""
+        for owner in (key.rpartition(".")[0], key):
+            option = set_by(self.options, f"{owner}.type")
+            if option and _type_at(self.before, owner) not in (None, _type_at(self._plain(), owner)):
+                return option
+        return ""
+
     def _where(self, key: str) -> tuple[str, int | None]:
-        if any(key == option or key.startswith(f"{option}.") for option in self.options):
+        if self._changes_type(key) or any(key == option or key.startswith(f"{option}.") for option in self.options):
             return SOURCE, None
         place = self.files.find(key) if key else None
         if place is not None:
             return shown_path(place.file), place.line
         return (shown_path(self.path), None) if self.path else ("", None)
+
+
+def _type_at(plain: Any, key: str) -> str | None:
+    """Returns the last name of the type of the dict at a key path, or None."""
+    for name in key.split("."):
+        if isinstance(plain, list | tuple) and name.isdigit() and int(name) < len(plain):
+            plain = plain[int(name)]
+        else:
+            plain = plain.get(name) if isinstance(plain, dict) else None
+    return type_name(plain) or None
+
+
+def _may_be_dicts(signature: Signature) -> dict[str, bool]:
+    """Returns the arguments, and of each whether a dict can be given for it."""
+    return {
+        name: param.annotation is None or fits({}, param.annotation, param.source)
+        for name, param in signature.params.items()
+    }
 
 
 def _custom_modules(cfg: Config) -> list[str]:

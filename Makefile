@@ -2,6 +2,7 @@
 # make test     lint, types and tests; one of them builds the documentation
 # make lint     ruff, mypy, codespell
 # make docs     build the documentation into docs/_build/html
+# make env      only install, with what the tests and the documentation need
 # make mini-sd  train the packaged miniature anew (hours) and put it in its place
 # make clean    remove what was built; make distclean removes the environment too
 #

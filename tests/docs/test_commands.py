@@ -11,7 +11,7 @@ from diffkit.apis.configs import find_config
 from tests.docs.pages import ROOT, Block, blocks_of, pages, prose
 
 #: Options that mim itself takes before it starts a script.
-MIM_OPTIONS = {"--gpus": 1, "--gpus-per-node": 1, "--partition": 1}
+MIM_OPTIONS = {"--gpus": 1, "--gpus-per-node": 1, "--partition": 1, "--srun-args": 1}
 #: Commands that start another one in several processes.
 STARTERS = {"torchrun", "srun", "mpirun"}
 #: Files of the user that pages make or speak of.

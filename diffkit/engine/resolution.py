@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from diffkit.utils.native_size import size_warning
+
 
 def resolution_warnings(runner: Any) -> list[str]:
     """Returns a line for each size of training pictures that is not the model's own."""
@@ -12,12 +14,11 @@ def resolution_warnings(runner: Any) -> list[str]:
     place = "train_dataloader.dataset"
     config = (runner.cfg.get("train_dataloader") or {}).get("dataset") or {}
     key = f"{place}.{'transforms' if config.get('transforms') else 'resolution'}" if config else place
+    pretrained = runner.bare_model.pretrained
+    source = "model.family.scratch" if pretrained is None else f"model.pretrained={str(pretrained)!r}"
     sizes = {size for dataset in _innermost(runner.train_dataloader.dataset) if (size := picture_size(dataset))}
     return [
-        f"{key}: the pictures are {_pixels(size)}, and model.pretrained={runner.bare_model.pretrained!r} was made for "
-        f"{_pixels(native)} (its unet's sample_size times the reduction of its vae): results will be worse than they "
-        "could be"
-        for size in sorted(sizes - {native})
+        f"{key}: {size_warning(size, native, source)}" for size in sorted(sizes - {native})
     ]
 
 
@@ -47,7 +48,3 @@ def _innermost(dataset: Any) -> Iterator[Any]:
         yield from _innermost(part)
     if not inner:
         yield dataset
-
-
-def _pixels(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]} px"

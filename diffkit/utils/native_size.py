@@ -53,6 +53,21 @@ def native_resolution_of(pretrained: str | Path) -> tuple[int, int] | None:
     return (side, side) if side else None
 
 
+def size_warning(size: tuple[int, int], native: tuple[int, int], source: str) -> str:
+    """Returns what to say about pictures whose size is not the model's own.
+
+    Args:
+        size: height and width of the pictures, in pixels.
+        native: those that the model was made for.
+        source: what the model came from, as a config says it.
+    """
+    given, own = (f"{height} x {width} px" for height, width in (size, native))
+    return (
+        f"the pictures are {given}, and {source} was made for {own} (the unet's sample_size times the reduction of the "
+        "vae): results will be worse than they could be"
+    )
+
+
 def _config(path: Path) -> dict[str, Any]:
     content = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict):

@@ -206,8 +206,8 @@ def test_an_import_that_leads_nowhere_is_a_fault_at_its_line(kit):
         ("x = 1\n1 / 0", "ZeroDivisionError", 2),
         (
             "from mmengine.config import read_base\nwith read_base():\n    from .nope import *",
-            "nope.py not found",
-            None,
+            "there is no base .nope (looked for nope.py)",
+            3,
         ),
     ],
 )

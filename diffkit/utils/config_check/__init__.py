@@ -6,7 +6,8 @@ values; ``walk`` goes through the config, ``roles`` and ``schema`` know MMEngine
 options that exclude each other, ``places`` the file and line of each key.
 """
 
+from diffkit.utils.config_check.cautions import find_cautions
 from diffkit.utils.config_check.check import check_config
 from diffkit.utils.config_check.faults import ConfigError, Fault
 
-__all__ = ["ConfigError", "Fault", "check_config"]
+__all__ = ["ConfigError", "Fault", "check_config", "find_cautions"]

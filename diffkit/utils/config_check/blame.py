@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diffkit.utils.config_check.faults import Fault, shown, shown_path
-from diffkit.utils.config_check.places import ConfigFiles, base_files, read_config_files
+from diffkit.utils.config_check.places import ConfigFiles, base_files, base_imports, read_config_files
 from diffkit.utils.config_check.roles import role_of
 from diffkit.utils.config_check.source import parse_file
 from diffkit.utils.config_check.walk import Walker
@@ -27,6 +27,9 @@ def load_fault(path: Path, error: Exception, keys: set[str]) -> Fault:
     """
     if isinstance(error, SyntaxError):
         return _syntax_fault(path, error)
+    missing = _missing_base(path)
+    if missing is not None:
+        return missing
     file, line = _where(path, error)
     files = read_config_files(path)
     if "is reserved for config file" in str(error):
@@ -40,7 +43,40 @@ def load_fault(path: Path, error: Exception, keys: set[str]) -> Fault:
     if isinstance(error, KeyError):
         message = f'there is no key "{error.args[0]}" to read or change'
         return Fault(str(error.args[0]), message, shown_path(file), line, "load")
-    return Fault("", f"{type(error).__name__}: {error}", shown_path(file), line, "load")
+    old_style = "support to load diffkit config" in str(error)  # _base_ = "diffkit::…"
+    hint = f"; {_copy_advice('NAME')}" if old_style else ""
+    return Fault("", f"{type(error).__name__}: {error}{hint}", shown_path(file), line, "load")
+
+
+def _missing_base(path: Path) -> Fault | None:
+    """Returns a fault for the first base of a config, or of its bases, that is not there."""
+    for node, base in base_imports(path):
+        if base is None or not base.is_file():
+            name = "." * node.level + (node.module or "")
+            looked = f" (looked for {shown_path(base)})" if base is not None else ""
+            message = f"there is no base {name}{looked}{_copy_hint(node)}"
+            return Fault("", message, shown_path(path), node.lineno, "load")
+        found = _missing_base(base)
+        if found is not None:
+            return found
+    return None
+
+
+def _copy_hint(node: ast.ImportFrom) -> str:
+    """What to do about a base that looks like one of those that come with diffkit."""
+    parts = (node.module or "").split(".")
+    ours = not node.level and parts[0] in ("diffkit", "configs")
+    if not ours and "_base_" not in parts:
+        return ""
+    after = parts[parts.index("_base_") :] if "_base_" in parts else parts[-1:]
+    return f"; {_copy_advice('NAME' if '_base_' in parts else parts[-1])}, then write: from .{'.'.join(after)} import *"
+
+
+def _copy_advice(name: str) -> str:
+    return (
+        f"the configs of diffkit are copied, not imported: diffkit copy-cfg {name} puts a config and the bases that it "
+        "needs beside yours (diffkit list-cfg shows the names)"
+    )
 
 
 def _missing_name(files: ConfigFiles, name: str, keys: set[str], file: Path, line: int | None) -> Fault:

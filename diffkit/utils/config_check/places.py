@@ -221,7 +221,7 @@ def _base_path(node: ast.ImportFrom, path: Path) -> Path | None:
     if node.level == 0:
         package = find_file(parts[0])
         return package.parent.joinpath(*parts[1:]).with_suffix(".py") if package else None
-    folder = path.parent
+    folder = path.absolute().parent
     for _ in range(node.level - 1):
         folder = folder.parent
     return folder.joinpath(*parts[:-1], f"{parts[-1]}.py")
@@ -229,9 +229,15 @@ def _base_path(node: ast.ImportFrom, path: Path) -> Path | None:
 
 def base_files(path: Path) -> Iterator[Path]:
     """Yields the files that a config inherits from directly."""
+    for _, base in base_imports(path):
+        if base is not None:
+            yield base
+
+
+def base_imports(path: Path) -> Iterator[tuple[ast.ImportFrom, Path | None]]:
+    """Yields the imports inside ``with read_base()`` and the files that they name; None for a package without files."""
     for node in ast.walk(parse_file(path)):
         if isinstance(node, ast.With):
             for statement in node.body:
-                base = _base_path(statement, path) if isinstance(statement, ast.ImportFrom) else None
-                if base is not None:
-                    yield base
+                if isinstance(statement, ast.ImportFrom):
+                    yield statement, _base_path(statement, path)

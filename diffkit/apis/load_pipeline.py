@@ -24,12 +24,14 @@ def load_pipeline(
     vae: str | Path | None = None,
     scheduler: str | None = "dpm++",
 ) -> "DiffusionPipeline":
-    """Loads a pipeline with the adapters of any number of step folders. Only safetensors files are read.
+    """Loads a pipeline with the adapters and learned embeddings of any number of step folders.
+
+    Only safetensors files are read.
 
     Args:
         pretrained: a packaged name, a diffusers folder, a step folder or a hub id; None takes what the first
             of ``steps`` was trained on, or that one itself where it is a whole pipeline.
-        steps: step folders; their adapters act together, each at its full strength.
+        steps: step folders; their adapters act together, each at its full strength. Their placeholders must differ.
         device: None takes CUDA where there is one.
         dtype: None or "auto" is float16 on CUDA and float32 elsewhere.
         vae: another VAE: a folder or hub id of a VAE, or of a pipeline that has one.
@@ -95,18 +97,20 @@ def _load_base(source: str | Path, dtype: "torch.dtype", vae: str | Path | None)
 def _add_adapters(pipe: Any, folders: Sequence[StepFolder], target: str) -> None:
     from torch import nn
 
-    from diffkit.export import apply_adapters, check_fits
+    from diffkit.export import apply_adapters, apply_embeddings, check_fits
 
     names = []
     for number, folder in enumerate(folders):
         name = f"step_{number}"
+        apply_embeddings(pipe.components, folder, target)
         if folder.adapters:
             apply_adapters(pipe.components, folder, target, name=name)
-        else:
+        elif folder.lora_file is not None:
             check_fits(pipe.components, folder, target)
             pipe.load_lora_weights(folder.path, weight_name=LORA_FILE, adapter_name=name)
-        names.append(name)
-    if any(not folder.adapters for folder in folders):
+        if folder.adapters or folder.lora_file is not None:
+            names.append(name)
+    if any(folder.lora_file is not None and not folder.adapters for folder in folders):
         pipe.set_adapters(names)
     for part in pipe.components.values():
         if isinstance(part, nn.Module):

@@ -12,6 +12,7 @@ from diffkit.datasets.prior import PriorImages
 from diffkit.datasets.prompts import PromptDataset
 from diffkit.datasets.sampler import DrawSampler
 from diffkit.datasets.shapes import CONCEPTS, ConceptPrompts, ShapesDataset, ShapesPrompts, ShapesScenes
+from diffkit.datasets.templates import TEMPLATES
 from diffkit.datasets.transforms import (
     CenterCrop,
     Compose,
@@ -24,6 +25,7 @@ from diffkit.datasets.transforms import (
 
 __all__ = [
     "CONCEPTS",
+    "TEMPLATES",
     "BadImageError",
     "CenterCrop",
     "Compose",

@@ -14,6 +14,7 @@ from diffkit.datasets.image_file import printable
 from diffkit.datasets.pictures import DRAWN, DRAWN_SCENES, PictureSet, open_pictures
 from diffkit.datasets.prior import PriorImages
 from diffkit.datasets.prompt_source import PromptSource, as_prompts
+from diffkit.datasets.templates import choose_templates
 from diffkit.datasets.transforms import Compose, Transform, build_transforms
 from diffkit.registry import DATASETS
 
@@ -48,7 +49,11 @@ class ConceptDataset(Dataset):
         prior_caption_dropout: the same for prior pictures.
         placeholder: what takes the place of ``{}`` in prompts and captions. With it, a drawn concept brings
             captions that name its background.
-        captions: source of captions in ``data_root``: ``"auto"``, ``"txt"``, ``"metadata"`` or ``"none"``.
+        learnable_property: instead of ``instance_prompt``: ``"object"``, ``"style"`` or ``"face"`` takes sentences
+            for one (``TEMPLATES``), drawn at random. They need ``placeholder``.
+        template_file: the same with sentences of your own: a text file with one a line, each with ``{}`` in it.
+        captions: source of captions in ``data_root``: ``"auto"``, ``"txt"``, ``"metadata"`` or ``"none"``;
+            with ``learnable_property`` or ``template_file``, ``"auto"`` is ``"none"``.
         caption_column: column of its metadata that holds the caption.
         num_images: how many pictures to take, the first by name; None takes all (drawn: 5).
         transforms: instead of the usual resize, flip and crop; then ``center_crop`` and ``hflip`` do nothing.
@@ -74,6 +79,8 @@ class ConceptDataset(Dataset):
         caption_dropout: float = 0.0,
         prior_caption_dropout: float = 0.0,
         placeholder: str | None = None,
+        learnable_property: str | None = None,
+        template_file: str | Path | None = None,
         captions: str = "auto",
         caption_column: str = "text",
         num_images: int | None = None,
@@ -102,7 +109,10 @@ class ConceptDataset(Dataset):
             "resolution": resolution,
             "seed": seed,
         }
-        self.prompts = PromptSource(instance_prompt, caption_dropout, placeholder)
+        templates = choose_templates(learnable_property, template_file, instance_prompt, placeholder)
+        if templates and captions == "auto":
+            captions = "none"
+        self.prompts = PromptSource(templates or instance_prompt, caption_dropout, placeholder)
         self.prior_prompts = PromptSource(
             class_prompt, prior_caption_dropout, placeholder, "class_prompt", "prior_caption_dropout"
         )
@@ -163,6 +173,10 @@ class ConceptDataset(Dataset):
                 f"{self.prior.num_images} prior images, {self.prior.deficit()} of them to be generated"
             )
         return "; ".join(parts)
+
+    def texts(self) -> list[str]:
+        """Every prompt that a picture of the concept may come with."""
+        return self.prompts.texts(self.pictures)
 
     def picture_size(self) -> tuple[int, int]:
         """Height and width of the pictures that the model sees, in pixels."""

@@ -104,6 +104,14 @@ class ImageTextDataset(Dataset):
         """What was found, for the table before a training."""
         return self.pictures.describe
 
+    def texts(self) -> list[str]:
+        """Every prompt that a picture may come with."""
+        return self.prompts.texts(self.pictures)
+
+    def name_at(self, index: int) -> str:
+        """The picture of an item, to name it in a message."""
+        return self.pictures.entries[index % len(self.pictures)].name
+
     def name_of(self, key: str) -> str | None:
         """The picture that a sample's ``key`` stands for, to name it in a message."""
         return self.pictures.name_of(key)

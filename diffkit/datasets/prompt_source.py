@@ -65,6 +65,11 @@ class PromptSource:
             for caption in pictures.captions(index):
                 self.fill(caption, f"the caption of {printable(pictures.entries[index].name)}")
 
+    def texts(self, pictures: PictureSet) -> list[str]:
+        """Every prompt that a picture of a set may get, dropped ones apart."""
+        found = {text for index in range(len(pictures)) for text in pictures.captions(index) or self.fallback}
+        return sorted(self.fill(text, "caption") for text in found)
+
     def fill(self, text: str, where: str) -> str:
         """``text`` with the placeholder in place of ``{}``."""
         if SLOT not in text:

@@ -1,11 +1,12 @@
 """What a training leaves for others: one writer for each file format, and the way back."""
 
-from diffkit.export.artifacts import AdapterArtifact, Artifact, PipelineArtifact
+from diffkit.export.artifacts import AdapterArtifact, Artifact, EmbeddingArtifact, PipelineArtifact
+from diffkit.export.embeddings import apply_embeddings
 from diffkit.export.merge import merge_adapters, merged_copy
 from diffkit.export.reload import apply_adapters, check_fits
 from diffkit.export.size import export_bytes
 from diffkit.export.writer import write_artifacts
 
 __all__ = [
-    "AdapterArtifact", "Artifact", "PipelineArtifact", "apply_adapters", "check_fits", "export_bytes",
-    "merge_adapters", "merged_copy", "write_artifacts"]
+    "AdapterArtifact", "Artifact", "EmbeddingArtifact", "PipelineArtifact", "apply_adapters", "apply_embeddings",
+    "check_fits", "export_bytes", "merge_adapters", "merged_copy", "write_artifacts"]

@@ -1,8 +1,9 @@
 """What a training hands to the exports: descriptions of files that others can read."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -27,4 +28,21 @@ class PipelineArtifact:
     """The whole pipeline: base weights themselves were trained."""
 
 
-Artifact = AdapterArtifact | PipelineArtifact
+@dataclass(frozen=True)
+class EmbeddingArtifact:
+    """The vectors of a placeholder (textual inversion), in one text encoder or several.
+
+    Attributes:
+        token: the placeholder.
+        rows: for each text encoder its name in a pipeline, and what gives its vectors [n, d].
+        base: the ``pretrained`` that they were trained on, as the user named it; None for random weights.
+        with_pipeline: the whole pipeline is written too.
+    """
+
+    token: str
+    rows: tuple[tuple[str, Callable[[], Tensor]], ...]
+    base: str | None
+    with_pipeline: bool = False
+
+
+Artifact = AdapterArtifact | PipelineArtifact | EmbeddingArtifact

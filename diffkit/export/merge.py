@@ -1,4 +1,4 @@
-"""Adapters melted into the weights that they stand beside."""
+"""Adapters melted into the weights that they stand beside, and learned rows into their table."""
 
 from copy import deepcopy
 from typing import Any
@@ -8,14 +8,14 @@ from torch import nn
 
 
 def has_adapters(module: nn.Module) -> bool:
-    """Whether PEFT has put adapters into ``module``."""
+    """Whether PEFT has put adapters into ``module``, or a tuner a layer that can be ``folded()`` into a plain one."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    return any(isinstance(layer, BaseTunerLayer) for layer in module.modules())
+    return any(isinstance(layer, BaseTunerLayer) or hasattr(layer, "folded") for layer in module.modules())
 
 
 def merge_adapters(module: nn.Module) -> nn.Module:
-    """Adds the active adapters to the weights and takes them out, in place.
+    """Adds the active adapters to the weights and takes them out, in place; learned rows become a part of their table.
 
     The output stays the same up to rounding, and every name is what it was without adapters.
 
@@ -35,7 +35,19 @@ def merge_adapters(module: nn.Module) -> nn.Module:
         forget._hf_peft_config_loaded = False  # diffusers and transformers look at these two when they save
         if hasattr(forget, "peft_config"):
             del forget.peft_config
+    _fold(module)
     return module
+
+
+def _fold(module: Any) -> None:
+    """Puts a plain layer in place of each one that has a method ``folded``."""
+    for name, layer in [(name, layer) for name, layer in module.named_modules() if hasattr(layer, "folded")]:
+        parent, _, child = name.rpartition(".")
+        plain = layer.folded()
+        setattr(module.get_submodule(parent), child, plain)
+        if isinstance(plain, nn.Embedding) and hasattr(module, "get_input_embeddings") \
+                and module.get_input_embeddings() is plain:
+            module.config.vocab_size = plain.num_embeddings
 
 
 def merged_copy(module: nn.Module) -> nn.Module:

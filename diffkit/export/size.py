@@ -5,10 +5,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from diffkit.export.artifacts import AdapterArtifact, Artifact, PipelineArtifact
+from diffkit.export.artifacts import AdapterArtifact, Artifact, EmbeddingArtifact
 from diffkit.export.diffusers_lora import lora_tensors
+from diffkit.export.embeddings import embedding_files
 from diffkit.export.peft_adapter import adapter_tensors
 from diffkit.export.signature import base_tensors
+from diffkit.export.writer import holds_pipeline
 
 _ENTRY = 65  # bytes in the header of a safetensors file for each tensor, beside its name: type, shape, place
 _TOKEN = 50  # bytes of a tokenizer's files for each token
@@ -25,16 +27,21 @@ def export_bytes(artifacts: Sequence[Artifact], parts: Mapping[str, Any]) -> int
     Raises:
         TypeError: an artifact is of an unknown kind.
     """
-    for artifact in artifacts:
-        if not isinstance(artifact, AdapterArtifact | PipelineArtifact):
-            raise TypeError(f"no size for {type(artifact).__name__}; known: AdapterArtifact, PipelineArtifact.")
     if not artifacts:
         return 0
+    unknown = {type(artifact).__name__ for artifact in artifacts if not isinstance(artifact, Artifact)}
+    if unknown:
+        raise TypeError(f"the size of {', '.join(sorted(unknown))} is not known; known: AdapterArtifact, "
+                        "EmbeddingArtifact, PipelineArtifact.")
+    embeddings = [artifact for artifact in artifacts if isinstance(artifact, EmbeddingArtifact)]
+    files = embedding_files(embeddings).values()
+    total = _RECORD + sum(tensor_file_bytes([(artifact.token, dict(artifact.rows)[encoder]())])
+                          for artifact, encoder in files)
+    if holds_pipeline(artifacts):
+        return total + sum(map(_part_bytes, parts.values()))
     adapters = [artifact for artifact in artifacts if isinstance(artifact, AdapterArtifact)]
-    if len(adapters) < len(artifacts):  # a pipeline contains its adapters
-        return _RECORD + sum(map(_part_bytes, parts.values()))
-    folders = sum(_RECORD + tensor_file_bytes(adapter_tensors(artifact).items()) for artifact in adapters)
-    return _RECORD + folders + tensor_file_bytes(lora_tensors(adapters).items())
+    total += sum(_RECORD + tensor_file_bytes(adapter_tensors(artifact).items()) for artifact in adapters)
+    return total + tensor_file_bytes(lora_tensors(adapters).items())
 
 
 def tensor_file_bytes(tensors: Iterable[tuple[str, Tensor]]) -> int:

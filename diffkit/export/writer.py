@@ -6,8 +6,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffkit.export.artifacts import AdapterArtifact, Artifact, PipelineArtifact
+from diffkit.export.artifacts import AdapterArtifact, Artifact, EmbeddingArtifact, PipelineArtifact
 from diffkit.export.diffusers_lora import write_diffusers_lora
+from diffkit.export.embeddings import embedding_files, write_embeddings
 from diffkit.export.peft_adapter import write_peft_adapter
 from diffkit.export.pipeline import write_pipeline
 from diffkit.export.signature import signature
@@ -26,8 +27,8 @@ def write_artifacts(artifacts: Sequence[Artifact], folder: str | Path,
                     prompts: Sequence[str] = ()) -> list[Path]:
     """Writes ``artifacts`` and ``diffkit.json``, which says what they are.
 
-    A whole pipeline contains its adapters, merged; without one, each adapter is a PEFT folder, and all LoRAs
-    together are a LoRA file of diffusers.
+    A whole pipeline contains its adapters, merged, and its learned embeddings; without one, each adapter is a PEFT
+    folder, and all LoRAs together are a LoRA file of diffusers. Learned embeddings have their files in any case.
 
     Args:
         artifacts: what :meth:`LatentDiffusion.artifacts` gives; nothing is written for an empty list.
@@ -43,42 +44,59 @@ def write_artifacts(artifacts: Sequence[Artifact], folder: str | Path,
         TypeError: an artifact is of an unknown kind.
     """
     for artifact in artifacts:
-        if not isinstance(artifact, AdapterArtifact | PipelineArtifact):
-            raise TypeError(
-                f"no writer for {type(artifact).__name__}; known: AdapterArtifact, PipelineArtifact.")
+        if not isinstance(artifact, Artifact):
+            raise TypeError(f"no writer for {type(artifact).__name__}; known: AdapterArtifact, EmbeddingArtifact, "
+                            "PipelineArtifact.")
     if not artifacts:
         return []
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     pipe = pipeline_factory()
     adapters = [artifact for artifact in artifacts if isinstance(artifact, AdapterArtifact)]
-    whole = len(adapters) < len(artifacts)
+    embeddings = [artifact for artifact in artifacts if isinstance(artifact, EmbeddingArtifact)]
+    whole = holds_pipeline(artifacts)
     if whole:
         written = write_pipeline(pipe, folder)
     else:
         written = [path for artifact in adapters for path in write_peft_adapter(artifact, folder)]
         written += write_diffusers_lora(adapters, folder)
-    info = {"step": step, "prompts": list(prompts), **describe(adapters, whole, pipe)}
+    written += write_embeddings(embeddings, folder)
+    info = {"step": step, "prompts": list(prompts), **describe(adapters, whole, pipe, embeddings)}
     (folder / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
     return [*written, folder / INFO_FILE]
 
 
-def describe(adapters: Sequence[AdapterArtifact], whole: bool, pipe: "DiffusionPipeline") -> dict[str, Any]:
+def holds_pipeline(artifacts: Sequence[Artifact]) -> bool:
+    """Whether a whole pipeline is written for these artifacts."""
+    return any(isinstance(artifact, PipelineArtifact)
+               or (isinstance(artifact, EmbeddingArtifact) and artifact.with_pipeline) for artifact in artifacts)
+
+
+def describe(adapters: Sequence[AdapterArtifact], whole: bool, pipe: "DiffusionPipeline",
+             embeddings: Sequence[EmbeddingArtifact] = ()) -> dict[str, Any]:
     """The content of ``diffkit.json`` that follows from what is written.
 
-    ``base`` and ``structure`` are what an adapter has to meet again when it is loaded.
+    ``base`` and ``structure`` are what an adapter has to meet again when it is loaded. Learned embeddings need the
+    text encoders alone.
     """
-    names = ["unet", *(artifact.component for artifact in adapters if artifact.component != "unet")]
-    bases = dict.fromkeys(artifact.base for artifact in adapters)
+    names = [*(["unet"] if adapters or whole else []), *(artifact.component for artifact in adapters),
+             *(encoder for artifact in embeddings for encoder, _ in artifact.rows)]
+    bases = dict.fromkeys([artifact.base for artifact in adapters] + [artifact.base for artifact in embeddings])
+    held = [{"kind": "pipeline"}] if whole else [_describe_adapter(artifact) for artifact in adapters]
     return {
         "format": INFO_FORMAT,
-        "holds": [{"kind": "pipeline"}] if whole else [_describe_adapter(artifact) for artifact in adapters],
+        "holds": [*held, *(_describe_embedding(artifact, embeddings) for artifact in embeddings)],
         "base": next(iter(bases), None),
         "pipeline_class": type(pipe).__name__,
-        "structure": {name: signature(pipe.components[name]) for name in names},
+        "structure": {name: signature(pipe.components[name]) for name in dict.fromkeys(names)},
         "versions": {"diffkit": __version__,
                      **{name: version(name) for name in ("torch", "diffusers", "transformers", "peft")}},
     }
+
+
+def _describe_embedding(artifact: EmbeddingArtifact, embeddings: Sequence[EmbeddingArtifact]) -> dict[str, Any]:
+    files = {encoder: name for name, (other, encoder) in embedding_files(embeddings).items() if other is artifact}
+    return {"kind": "embedding", "token": artifact.token, "num_vectors": len(artifact.rows[0][1]()), "files": files}
 
 
 def _describe_adapter(artifact: AdapterArtifact) -> dict[str, Any]:

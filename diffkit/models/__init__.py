@@ -17,11 +17,11 @@ from diffkit.models.timesteps import (
     RangeTimesteps,
     UniformTimesteps,
 )
-from diffkit.models.tuners import FullTuner, LoRATuner, Tuner
+from diffkit.models.tuners import FullTuner, LoRATuner, TextualInversion, Tuner
 
 __all__ = [
     "Conditioning", "CubicTimesteps", "DebiasedWeight", "Denoising", "Distiller", "EarlierTimesteps", "Family",
     "FullTuner", "GenerationSettings", "HuberLoss", "InputPerturbation", "LatentDiffusion", "LaterTimesteps",
     "LoRATuner", "MSELoss", "MinSNRWeight", "Objective", "OffsetNoise", "Pruner", "PyramidNoise", "Quantizer",
-    "RangeTimesteps", "Reconstruction", "SmoothL1Loss", "StableDiffusion", "StableDiffusionXL", "Step", "Tuner",
-    "UniformTimesteps", "WhiteNoise", "generate"]
+    "RangeTimesteps", "Reconstruction", "SmoothL1Loss", "StableDiffusion", "StableDiffusionXL", "Step",
+    "TextualInversion", "Tuner", "UniformTimesteps", "WhiteNoise", "generate"]

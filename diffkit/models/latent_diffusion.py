@@ -35,7 +35,7 @@ class LatentDiffusion(BaseModel):
         quantizer: a config of QUANTIZERS.
         distiller: a config of DISTILLERS.
         prior_loss_weight: weight of the prior samples' mean loss, 0 or more.
-        gradient_checkpointing: recompute activations of trained components to save memory.
+        gradient_checkpointing: recompute activations of components that gradients pass through, to save memory.
         frozen_dtype: number format of weights that are not trained: ``float32``, ``bfloat16``, ``float16``, or
             ``auto``: bfloat16 on CUDA and float32 on a CPU. The VAE stays in float32, where its outputs are finite.
         cache_latents: keep the latents of pictures that have a key, while the VAE is frozen.
@@ -97,8 +97,12 @@ class LatentDiffusion(BaseModel):
             self.distiller.attach(self)
 
     def _checkpoint_gradients(self) -> None:
+        """In what is trained; and in the UNet where gradients pass through it to a text encoder."""
+        trained = {name for name in self.components if not self._is_frozen(name)}
+        if any(name.startswith("text_encoder") for name in trained):
+            trained.add("unet")
         for name, component in self.components.items():
-            if not self._is_frozen(name):
+            if name in trained:
                 enable = getattr(component, "enable_gradient_checkpointing", None) or \
                     component.gradient_checkpointing_enable
                 enable()  # type: ignore[operator]
@@ -255,6 +259,17 @@ class LatentDiffusion(BaseModel):
             for tuner in self.tuners.values():
                 stack.enter_context(tuner.disabled(self))
             yield
+
+    # --- what tuners say
+
+    def statistics(self) -> dict[str, float]:
+        """Figures on what is trained, by name: norms and angles of learned vectors, for instance."""
+        return {name: value for tuner in self.tuners.values() for name, value in tuner.statistics().items()}
+
+    def check_prompts(self, prompts: Sequence[str]) -> None:
+        """Raises ValueError where training with these prompts would be in vain."""
+        for tuner in self.tuners.values():
+            tuner.check_prompts(prompts)
 
     # --- checkpoints
 

@@ -10,6 +10,9 @@ INFO_FILE = "diffkit.json"
 LORA_FILE = "pytorch_lora_weights.safetensors"
 COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
 
+#: How the files of learned vectors begin, for each text encoder; see :mod:`diffkit.export.embeddings`.
+EMBEDDING_FILES = {"text_encoder": "learned_embeds", "text_encoder_2": "learned_embeds_2"}
+
 
 @dataclass(frozen=True)
 class StepFolder:
@@ -22,6 +25,7 @@ class StepFolder:
         lora_file: the LoRA file of diffusers, or None.
         base: what the adapters were trained on, as the user named it then, or None.
         info: the content of ``diffkit.json``; empty for a folder that another program wrote.
+        embeddings: files with learned vectors of placeholders, by text encoder; a whole pipeline has them in itself.
     """
 
     path: Path
@@ -30,12 +34,15 @@ class StepFolder:
     lora_file: Path | None
     base: str | None
     info: dict[str, Any] = field(default_factory=dict)
+    embeddings: dict[str, list[Path]] = field(default_factory=dict)
 
     def describe(self) -> str:
         """One line of what the folder holds."""
         kinds = [f"an adapter of {name}" for name in self.adapters]
         if self.lora_file is not None and not self.adapters:
             kinds.append("a LoRA file")
+        if self.embeddings:
+            kinds.append("learned embeddings")
         if self.is_pipeline:
             kinds.append("a whole pipeline")
         return f"{self.path}: {', '.join(kinds)}" + (f"; trained on {self.base!r}" if self.base else "")
@@ -45,8 +52,8 @@ def read_step_folder(path: str | Path) -> StepFolder | None:
     """Looks what a folder holds.
 
     Args:
-        path: a ``step<N>`` folder, a diffusers pipeline, or a folder of PEFT adapters or of a diffusers LoRA
-            that another program wrote.
+        path: a ``step<N>`` folder, a diffusers pipeline, or a folder of PEFT adapters, of a diffusers LoRA or of
+            learned embeddings that another program wrote.
 
     Returns:
         None where the folder holds nothing that can be loaded.
@@ -58,13 +65,24 @@ def read_step_folder(path: str | Path) -> StepFolder | None:
     adapters = {name: path / name for name in COMPONENTS if (path / name / "adapter_config.json").is_file()}
     lora_file = path / LORA_FILE if (path / LORA_FILE).is_file() else None
     is_pipeline = (path / "model_index.json").is_file()
-    if not (adapters or lora_file or is_pipeline):
+    embeddings = find_embeddings(path)
+    if not (adapters or lora_file or is_pipeline or embeddings):
         return None
     info = read_json(path / INFO_FILE) if (path / INFO_FILE).is_file() else {}
     base = info.get("base")
     for folder in adapters.values():
         base = base or read_json(folder / "adapter_config.json").get("base_model_name_or_path")
-    return StepFolder(path, is_pipeline, adapters, lora_file, base, info)
+    return StepFolder(path, is_pipeline, adapters, lora_file, base, info, embeddings)
+
+
+def find_embeddings(path: Path) -> dict[str, list[Path]]:
+    """Files with learned vectors in a folder, by text encoder: ``learned_embeds.safetensors`` and its like."""
+    found: dict[str, list[Path]] = {}
+    for component, stem in EMBEDDING_FILES.items():
+        files = [*path.glob(f"{stem}.safetensors"), *sorted(path.glob(f"{stem}.*.safetensors"))]
+        if files:
+            found[component] = files
+    return found
 
 
 def read_json(path: Path) -> dict[str, Any]:

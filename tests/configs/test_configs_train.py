@@ -62,4 +62,6 @@ def test_config_trains(path, photographs, models, tmp_path):
     assert (step / "manifest.json").is_file()
     whole = (step / "model_index.json").is_file()
     lora = (step / "pytorch_lora_weights.safetensors").is_file() and (step / "unet/adapter_config.json").is_file()
-    assert whole != lora
+    word = (step / "learned_embeds.safetensors").is_file()
+    assert word == (path.parent.name == "textual_inversion")
+    assert word or whole != lora

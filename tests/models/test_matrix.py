@@ -16,6 +16,7 @@ TUNERS = {
     "full": {"unet": {"type": "FullTuner", "component": "unet"}},
     "lora": {"unet": {"type": "LoRATuner", "component": "unet", "rank": 2},
              "text": {"type": "LoRATuner", "component": "text_encoder", "rank": 2}},
+    "textual inversion": {"word": {"type": "TextualInversion", "placeholder_token": "<toy>", "num_vectors": 2}},
 }
 DISTILLERS = {"no teacher": None}
 QUANTIZERS = {"float": None}
@@ -35,7 +36,7 @@ def test_cell_trains(family, tuner, distiller, quantizer, pruner, sd_folder, sdx
     trained = model.trainable_parameters()
     optimizer = torch.optim.AdamW(trained.values(), lr=1e-2, weight_decay=0.0)
     for _ in range(2):  # LoRA's A only moves once B has left zero
-        losses = model(mode="loss", pixel_values=torch.rand(2, 3, 32, 32) * 2 - 1, prompt=["a dog", "a cat"],
+        losses = model(mode="loss", pixel_values=torch.rand(2, 3, 32, 32) * 2 - 1, prompt=["a dog", "a <toy>"],
                        key=[None, None], is_prior=torch.tensor([False, True]))
         total = sum(value for name, value in losses.items() if "loss" in name)
         assert torch.isfinite(total)

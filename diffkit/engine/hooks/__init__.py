@@ -7,6 +7,7 @@ from diffkit.engine.hooks.preflight import PreflightHook
 from diffkit.engine.hooks.prior_images import PriorImagesHook
 from diffkit.engine.hooks.progress import ProgressHook
 from diffkit.engine.hooks.sample import SampleHook
+from diffkit.engine.hooks.statistics import StatisticsHook
 
 __all__ = [
     "CheckpointHook",
@@ -16,4 +17,5 @@ __all__ = [
     "PriorImagesHook",
     "ProgressHook",
     "SampleHook",
+    "StatisticsHook",
 ]

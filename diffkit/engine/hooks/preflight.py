@@ -20,7 +20,8 @@ class PreflightHook(Hook):
     priority = "VERY_HIGH"
 
     def before_train(self, runner: Any) -> None:
-        """Prints the table."""
+        """Refuses prompts that the tuners cannot learn from, and prints the table."""
+        _check_prompts(runner)
         if runner.rank == 0:
             rows = self.rows(runner)
             width = max(len(name) for name, _ in rows)
@@ -57,6 +58,14 @@ class PreflightHook(Hook):
             if hasattr(hook, "preflight"):
                 rows += hook.preflight(runner)
         return rows
+
+
+def _check_prompts(runner: Any) -> None:
+    """Lets the model look at the prompts of the data, where the data know them beforehand."""
+    texts, check = (getattr(where, name, None) for where, name in (
+        (runner.train_dataloader.dataset, "texts"), (runner.bare_model, "check_prompts")))
+    if callable(texts) and callable(check):
+        check(texts())
 
 
 def _batch(size: int, counts: int, iterations: int, processes: int) -> str:

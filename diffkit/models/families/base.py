@@ -11,11 +11,13 @@ from diffusers import DDPMScheduler, DiffusionPipeline, DPMSolverMultistepSchedu
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
+from diffkit.export.embeddings import apply_embeddings
 from diffkit.export.merge import merge_adapters
 from diffkit.export.reload import apply_adapters
 from diffkit.models.families.scratch import build_parts
 from diffkit.models.families.vae import load_vae
 from diffkit.utils.device import dtype_option
+from diffkit.utils.placeholders import expand, placeholders, warn_of_cut
 from diffkit.utils.pretrained import check_tokenizer, unroll_pretrained
 
 Parts = dict[str, Any]
@@ -101,6 +103,7 @@ class Family(ABC):
         parts = self._load_whole(whole, vae)
         components = {name: parts[name] for name in self.component_names}
         for step in adapters:
+            apply_embeddings(parts, step, str(whole))
             apply_adapters(components, step, str(whole))
             for component in components.values():
                 merge_adapters(component)
@@ -143,10 +146,12 @@ class Family(ABC):
 
 
 def token_ids(tokenizer: Any, prompts: Sequence[str], device: torch.device) -> Tensor:
-    """Token ids padded and cut to the tokenizer's length, [B, tokens]."""
-    encoded = tokenizer(list(prompts), padding="max_length", truncation=True, return_tensors="pt",
+    """Token ids padded and cut to the tokenizer's length, [B, tokens]; a placeholder becomes all of its tokens."""
+    known = placeholders(tokenizer)
+    encoded = tokenizer([expand(prompt, known) for prompt in prompts], padding="max_length", truncation=True,
                         max_length=tokenizer.model_max_length)
-    return encoded.input_ids.to(device)
+    warn_of_cut(prompts, encoded.input_ids, known)
+    return torch.tensor(encoded.input_ids, device=device)
 
 
 def sampling_scheduler(noise_scheduler: DDPMScheduler) -> DPMSolverMultistepScheduler:

@@ -3,5 +3,6 @@
 from diffkit.models.tuners.base import Tuner
 from diffkit.models.tuners.full import FullTuner
 from diffkit.models.tuners.lora import LoRATuner
+from diffkit.models.tuners.textual_inversion import TextualInversion
 
-__all__ = ["FullTuner", "LoRATuner", "Tuner"]
+__all__ = ["FullTuner", "LoRATuner", "TextualInversion", "Tuner"]

@@ -1,7 +1,7 @@
 """A tuner decides what is trained. All is frozen before the first one acts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,14 @@ class Tuner(ABC):
     @abstractmethod
     def describe(self) -> str:
         """One line for the table that is printed before training."""
+
+    def statistics(self) -> dict[str, float]:
+        """Figures on what is trained, by name, to be logged during the training; none, by default."""
+        return {}
+
+    def check_prompts(self, prompts: Iterable[str]) -> None:
+        """Raises ValueError where training with these prompts would be in vain; all are fine, by default."""
+        return
 
     @contextmanager
     def disabled(self, model: "LatentDiffusion") -> Iterator[None]:

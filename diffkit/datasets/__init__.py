@@ -4,9 +4,10 @@ from diffkit.datasets.collate import collate_samples
 from diffkit.datasets.concept import ConceptDataset
 from diffkit.datasets.draw import Draw, as_draw
 from diffkit.datasets.groups import NamedGroups
+from diffkit.datasets.hub_image_text import HubImageText
 from diffkit.datasets.image_file import BadImageError, open_image
 from diffkit.datasets.image_folder import FolderListing, list_images
-from diffkit.datasets.image_text import HubImageText, ImageTextDataset
+from diffkit.datasets.image_text import ImageTextDataset
 from diffkit.datasets.pictures import PictureSet, open_pictures
 from diffkit.datasets.prior import PriorImages
 from diffkit.datasets.prompts import PromptDataset

@@ -111,15 +111,14 @@ def _header(file: OpenFile, max_pixels: int) -> Iterator[Image.Image]:
     try:
         file.seek(0)
         with Image.open(file, formats=_known_formats()) as image:
-            width, height = image.size
-            _check_pixels(width * height, max_pixels, f"{width}x{height} are ")
+            check_pixels(image.size, max_pixels)
             yield image
     except BadImageError:
         raise
     except Image.DecompressionBombError as error:  # Pillow's own limit is about 179 million
         claimed = re.search(r"\((\d+) pixels", str(error))
-        _check_pixels(int(claimed[1]) if claimed else 0, max_pixels)
-        raise BadImageError(f"too many pixels ({error})") from error
+        words = f"{claimed[1]} pixels, allowed are {max_pixels}" if claimed else f"too many pixels ({error})"
+        raise BadImageError(words) from error
     except Image.UnidentifiedImageError as error:
         raise BadImageError(f"not a picture of a known format ({', '.join(FORMATS)})") from error
     except MemoryError as error:
@@ -142,9 +141,11 @@ def _known_formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def _check_pixels(pixels: int, max_pixels: int, start: str = "") -> None:
-    if pixels > max_pixels:
-        raise BadImageError(f"{start}{pixels} pixels, allowed are {max_pixels}")
+def check_pixels(size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> None:
+    """Raises BadImageError for a picture of (width, height) that is too large."""
+    width, height = size
+    if width * height > max_pixels:
+        raise BadImageError(f"{width}x{height} are {width * height} pixels, allowed are {max_pixels}")
 
 
 def _check_scans(file: OpenFile, size: tuple[int, int], max_pixels: int) -> None:

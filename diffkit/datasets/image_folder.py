@@ -1,22 +1,15 @@
-"""A folder of images: what it holds, and which of it can be used."""
+"""A folder of images: what it holds."""
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
-from diffkit.datasets.image_file import SUFFIXES, BadImageError, leaves, printable
+from diffkit.datasets.image_file import SUFFIXES, printable
 from diffkit.utils.near import did_you_mean
-from diffkit.utils.user_cache import cache_folder
 
 #: Files that describe the images beside them.
 METADATA_NAMES = ("metadata.jsonl", "metadata.csv", "prior.json")
-POLICIES = ("stop", "skip")
-T = TypeVar("T")
 
 
 @dataclass
@@ -85,86 +78,6 @@ def folder_hint(listing: FolderListing, argument: str) -> str | None:
         f"sub-folders are not read: {shown}{', …' if len(holding) > 5 else ''}. "
         f"To train on one of them write {argument}={printable(listing.root / holding[0])!r}"
     )
-
-
-def check_policy(bad_images: str) -> str:
-    """Returns the policy for bad images, or says which there are."""
-    if bad_images not in POLICIES:
-        raise ValueError(f"bad_images must be one of {', '.join(POLICIES)}, got {bad_images!r}")
-    return bad_images
-
-
-def read_all(
-    root: Path,
-    names: Sequence[str],
-    read: Callable[[Path], T],
-    *,
-    bad_images: str = "stop",
-    argument: str = "data_root",
-    threads: int | None = None,
-) -> tuple[dict[str, T], dict[str, str]]:
-    """Reads every file of a folder in parallel, before anything is trained on.
-
-    Args:
-        root: the folder.
-        names: files in it, as ``FolderListing.images``.
-        read: called on each path; raises BadImageError for one that cannot be used.
-        bad_images: ``"stop"`` raises when any file is bad, ``"skip"`` leaves the bad ones out.
-        argument: what the user knows the folder by.
-        threads: number of threads; None takes one for each CPU, at most 16.
-
-    Returns:
-        What ``read`` gave by name, in the order of ``names``, and the reasons of the bad files by name.
-
-    Raises:
-        ValueError: naming all bad files at once, under ``"stop"`` or when no file is left.
-    """
-    check_policy(bad_images)
-    count = threads or min(16, os.cpu_count() or 1)
-    with ThreadPoolExecutor(count) as pool:
-        results = dict(zip(names, pool.map(lambda name: _try(root, name, read), names), strict=True))
-    good = {name: result for name, result in results.items() if not isinstance(result, BadImageError)}
-    bad = {name: str(result) for name, result in results.items() if isinstance(result, BadImageError)}
-    if bad and (bad_images == "stop" or not good):
-        way_out = "mend or remove them" + (", or set bad_images='skip' to leave them out" if good else "")
-        raise ValueError(f"{argument}={printable(root)!r}: {bad_report(bad, len(names))}\n{way_out}")
-    return good, bad
-
-
-def bad_report(bad: dict[str, str], total: int, limit: int = 50) -> str:
-    """The list of bad files with their reasons, one a line.
-
-    Of more than ``limit`` the rest stands in a file of the user's cache folder, which the last line names.
-    """
-    lines = [f"  {printable(name)}: {reason}" for name, reason in list(bad.items())[:limit]]
-    if len(bad) > limit:
-        lines.append(f"  … and {len(bad) - limit} more{_whole_list(bad)}")
-    return "\n".join([f"{len(bad)} of {total} images cannot be used:", *lines])
-
-
-def _whole_list(bad: dict[str, str]) -> str:
-    shown = {printable(name): reason for name, reason in bad.items()}
-    text = json.dumps(shown, indent=1, ensure_ascii=False) + "\n"
-    name = hashlib.sha256(text.encode()).hexdigest()[:16]
-    path = cache_folder() / "images" / f"bad-{name}.json"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError:
-        return ""
-    return f"; all of them: {printable(path)}"
-
-
-def _try(root: Path, name: str, read: Callable[[Path], T]) -> "T | BadImageError":
-    path = root / name
-    try:
-        if leaves(path, root):
-            return BadImageError("a link that leaves the folder: copy the file instead")
-        return read(path)
-    except BadImageError as error:
-        return error
-    except OSError as error:
-        return BadImageError(f"cannot be read ({error.strerror or error})")
 
 
 def _scan(folder: Path, prefix: str, listing: FolderListing, recursive: bool) -> None:

@@ -32,10 +32,10 @@ class PictureReader:
     """
 
     def __init__(self, transforms: Compose, keep: bool, verified: VerifiedFiles) -> None:
-        self.prefix, self.rest = transforms.split()
+        self.transforms = transforms
         self.keep = keep
         self.verified = verified
-        self._room = _Room(MAX_PIXELS)
+        self._room = Room()
 
     def __call__(self, path: Path) -> tuple[str, Picture | None]:
         """Returns the SHA-256 of the file, and if it is to be kept its picture after all that always does the same.
@@ -51,19 +51,26 @@ class PictureReader:
                 self.verified.add(digest)
                 return digest, None
             with self._room.taken(width * height):
-                picture = self._transformed(Picture.of(decode_image(file)))
+                picture = transformed(Picture.of(decode_image(file)), self.transforms)
             self.verified.add(digest)
             return digest, picture if self.keep else None
 
-    def _transformed(self, picture: Picture) -> Picture:
-        try:
-            picture = self.prefix(picture, no_chance())
-            self.rest(picture, no_chance())
-        except ValueError as error:  # a crop that does not fit
-            raise BadImageError(str(error)) from error
-        except MemoryError as error:
-            raise BadImageError("not enough memory to transform it") from error
-        return picture
+
+def transformed(picture: Picture, transforms: Compose) -> Picture:
+    """Applies all transforms, and returns the picture after those of them that always do the same.
+
+    Raises:
+        BadImageError: it does not stand them.
+    """
+    prefix, rest = transforms.split()
+    try:
+        picture = prefix(picture, no_chance())
+        rest(picture, no_chance())
+    except ValueError as error:  # a crop that does not fit
+        raise BadImageError(str(error)) from error
+    except MemoryError as error:
+        raise BadImageError("not enough memory to transform it") from error
+    return picture
 
 
 class PictureLoader:
@@ -102,11 +109,11 @@ def no_chance() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-class _Room:
-    """Pixels that may be decoded at the same time."""
+class Room:
+    """Pixels that may be decoded at the same time: those of the largest picture allowed."""
 
-    def __init__(self, pixels: int) -> None:
-        self.free = self.pixels = pixels
+    def __init__(self) -> None:
+        self.free = self.pixels = MAX_PIXELS
         self._changed = threading.Condition()
 
     @contextmanager

@@ -11,10 +11,11 @@ from mmengine.logging import print_log
 from PIL import Image
 
 from diffkit.datasets.captions import read_captions
-from diffkit.datasets.image_folder import bad_report, check_policy, folder_hint, list_images, read_all
+from diffkit.datasets.image_folder import folder_hint, list_images
 from diffkit.datasets.picture_reader import PictureLoader, PictureReader, no_chance
 from diffkit.datasets.transforms import Compose, Picture, ToTensor
 from diffkit.datasets.verified import VerifiedFiles, verified_files
+from diffkit.datasets.verify import bad_report, check_policy, read_all
 
 #: A data root that starts so names drawn pictures: ``shapes:striped_heart`` (a concept) or ``shapes:scenes``.
 DRAWN = "shapes:"

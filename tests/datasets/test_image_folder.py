@@ -5,7 +5,8 @@ import os
 import pytest
 
 from diffkit.datasets.image_file import open_image
-from diffkit.datasets.image_folder import folder_hint, list_images, read_all
+from diffkit.datasets.image_folder import folder_hint, list_images
+from diffkit.datasets.verify import read_all
 from tests.datasets.pictures import folder_of, noise
 
 

@@ -1,14 +1,12 @@
-"""Captioned pictures from a folder, and from the hub's package."""
+"""Captioned pictures of a folder."""
 
 import json
-import sys
-import types
 
 import pytest
 import torch
 
-from diffkit.datasets import Draw, HubImageText, ImageTextDataset
-from tests.datasets.pictures import folder_of, noise
+from diffkit.datasets import Draw, ImageTextDataset
+from tests.datasets.pictures import folder_of
 
 
 def captioned(path, count=3):
@@ -68,59 +66,3 @@ def test_bad_images_are_left_out_when_asked(tmp_path):
 def test_drawn_scenes_have_captions():
     dataset = ImageTextDataset("shapes:scenes", resolution=16, num_images=4, hflip=0.0)
     assert len(dataset) == 4 and all(dataset[index]["prompt"] for index in range(4))
-
-
-class Rows:
-    """What HubImageText uses of ``datasets.Dataset``."""
-
-    def __init__(self, rows):
-        self.rows, self.column_names = rows, list(rows[0])
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, index):
-        return self.rows[index]
-
-    def select(self, indexes):
-        return Rows([self.rows[index] for index in indexes])
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    rows = [{"image": noise(index), "text": f"caption {index}"} for index in range(3)]
-    calls = []
-    module = types.ModuleType("datasets")
-    module.load_dataset = lambda *args, **options: calls.append((args, options)) or Rows(rows)
-    monkeypatch.setitem(sys.modules, "datasets", module)
-    return types.SimpleNamespace(rows=rows, calls=calls)
-
-
-def test_hub_rows_become_items(hub):
-    dataset = HubImageText("owner/name", resolution=8, hflip=0.0)
-    assert hub.calls == [(("owner/name", None), {"split": "train"})]  # no code of theirs is trusted
-    item = dataset[Draw(1, 0)]
-    assert item["prompt"] == "caption 1" and item["pixel_values"].shape == (3, 8, 8)
-    assert item["key"] == dataset[Draw(1, 9)]["key"] != dataset[Draw(2, 0)]["key"]
-    assert len(HubImageText("owner/name", resolution=8, num_images=2)) == 2
-
-
-def test_hub_rows_that_cannot_be_used(hub):
-    hub.rows[1]["text"] = None
-    with pytest.raises(
-        ValueError, match=r"row 1 of the dataset cannot be used: text is empty; set bad_images='skip'"
-    ):
-        HubImageText("owner/name", resolution=8)[1]
-    assert HubImageText("owner/name", resolution=8, bad_images="skip")[1]["prompt"] == "caption 2"
-    with pytest.raises(ValueError, match=r"caption_column='caption' is no column .* there are image, text"):
-        HubImageText("owner/name", caption_column="caption")
-    for row in hub.rows:
-        row["image"] = None
-    with pytest.raises(ValueError, match=r"no row of the dataset can be used"):
-        HubImageText("owner/name", resolution=8, bad_images="skip")[0]
-
-
-def test_the_missing_package_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ImportError, match=r"pip install datasets"):
-        HubImageText("owner/name")

@@ -9,10 +9,10 @@ import pytest
 
 from diffkit.datasets import ImageTextDataset, picture_reader
 from diffkit.datasets.image_file import MAX_PIXELS
-from diffkit.datasets.image_folder import read_all
 from diffkit.datasets.picture_reader import PictureReader
 from diffkit.datasets.transforms import CenterCrop, Compose, RandomCrop, Transform, default_transforms
 from diffkit.datasets.verified import VerifiedFiles, verified_files
+from diffkit.datasets.verify import read_all
 from diffkit.utils.user_cache import cache_folder
 from tests.datasets.pictures import folder_of, noise
 

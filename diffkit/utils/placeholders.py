@@ -79,17 +79,19 @@ def expand(prompt: str, known: Mapping[str, Sequence[int]]) -> str:
     """Puts all tokens of a placeholder where a prompt names it: ``a <x>`` becomes ``a <x> <x>_1 <x>_2``.
 
     Args:
-        prompt: the prompt; one in which the tokens are written out stays as it is.
+        prompt: the prompt; tokens that are written out in it stay as they are.
         known: what :func:`placeholders` gives.
     """
-    several = sorted((token for token, ids in known.items() if len(ids) > 1), key=len, reverse=True)
-    if not several or not mentions(prompt, several):
+    words = sorted(known, key=len, reverse=True)
+    if not mentions(prompt, [word for word in words if len(known[word]) > 1]):
         return prompt
-    pattern = "|".join(map(re.escape, several))
-    written_out = any(f"{token}_1" in prompt.lower() for token in several)
-    return prompt if written_out else re.sub(
-        pattern, lambda match: " ".join(placeholder_tokens(match[0].lower(), len(known[match[0].lower()]))),
-        prompt, flags=re.IGNORECASE)
+
+    def tokens(match: re.Match[str]) -> str:
+        word = match[1].lower()
+        written_out = match[2] or re.match(rf"\s+{re.escape(word)}_1", prompt[match.end():], re.IGNORECASE)
+        return match[0] if written_out else " ".join(placeholder_tokens(word, len(known[word])))
+
+    return re.sub(rf"({'|'.join(map(re.escape, words))})(_\d+)?", tokens, prompt, flags=re.IGNORECASE)
 
 
 def mentions(prompt: str, words: Sequence[str]) -> bool:
@@ -108,7 +110,8 @@ def warn_of_cut(prompts: Sequence[str], rows: Sequence[Sequence[int]], known: Ma
     """
     for prompt, row in zip(prompts, rows, strict=True):
         for token, ids in known.items():
-            if mentions(prompt, [token]) and not set(ids) <= set(row):
+            was_cut = row[-1] != row[-2]  # a padded row ends with equal ids
+            if was_cut and mentions(prompt, [token]) and not set(ids) <= set(row):
                 _warn_once(token, len(set(ids) - set(row)), len(ids), len(row), prompt)
 
 

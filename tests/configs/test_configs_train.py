@@ -49,6 +49,9 @@ def options(path: Path, photographs: Path, models: dict[str, Path]) -> dict:
         small["train_dataloader.dataset.length"] = 8
     if config.model.get("pretrained") is not None:
         small["model.pretrained"] = str(models[config.model.family.type.__name__])
+    for name, tuner in config.model.tuners.items():
+        if tuner.get("initializer_token") is not None:
+            small[f"model.tuners.{name}.initializer_token"] = "dog"  # a word that the tiny tokenizer has
     for number, hook in enumerate(config.get("custom_hooks", [])):
         if hook["type"].__name__ in ("SampleHook", "PriorImagesHook"):
             small[f"custom_hooks.{number}.num_inference_steps"] = 1

@@ -25,7 +25,7 @@ PRUNERS = {"whole": None}
 CELLS = list(product(FAMILIES, TUNERS, DISTILLERS, QUANTIZERS, PRUNERS))
 
 
-@pytest.mark.parametrize(("family", "tuner", "distiller", "quantizer", "pruner"), CELLS, ids=" ".join)
+@pytest.mark.parametrize(("family", "tuner", "distiller", "quantizer", "pruner"), CELLS, ids=map(" ".join, CELLS))
 def test_cell_trains(family, tuner, distiller, quantizer, pruner, sd_folder, sdxl_folder):
     torch.manual_seed(0)
     model = LatentDiffusion(

@@ -22,6 +22,8 @@ def tokenizer():
     ("a <hat> and a dog", "a <hat> and a dog"),
     ("<toy>s", "<toy>s <toy>s_1"),
     ("<toy> <toy>_1 <toy>_2", "<toy> <toy>_1 <toy>_2"),
+    ("<toy> <toy>_1 <toy>_2 and a <toy>", "<toy> <toy>_1 <toy>_2 and a <toy> <toy>_1 <toy>_2"),
+    ("<toy>s_1 and <toy>_2 on <toy>s", "<toy>s_1 and <toy>_2 on <toy>s <toy>s_1"),
     ("", ""),
 ])
 def test_prompts_are_expanded(tokenizer, prompt, expanded):
@@ -43,10 +45,11 @@ def test_a_prompt_that_loses_vectors_is_told_once(tokenizer, monkeypatch):
     known = placeholders(tokenizer)
 
     def encode(*prompts):
-        rows = tokenizer([expand(prompt, known) for prompt in prompts], truncation=True, max_length=12).input_ids
+        rows = tokenizer([expand(prompt, known) for prompt in prompts], truncation=True, max_length=12,
+                         padding="max_length").input_ids
         warn_of_cut(prompts, rows, known)
 
-    encode("a photo of a dog <toy>", "a photo of a dog in a bucket", "a <hat>")
+    encode("a photo of a dog <toy>", "a photo of a dog in a bucket", "a <hat>", "a <toy>s")
     assert told == []
     long = "a photo of a dog in a bucket <toy>"
     encode(long, long)

@@ -116,7 +116,8 @@ class TextualInversion(Tuner):
     def describe(self) -> str:
         begin = f"begun as {self.initializer_token!r}" if self.initializer_token else "begun at random"
         which = ", ".join(self.vectors) or "the text encoders"
-        return f"{self.num_vectors} vectors of {self.placeholder_token}, {begin}, in {which}"
+        count = "1 vector" if self.num_vectors == 1 else f"{self.num_vectors} vectors"
+        return f"{count} of {self.placeholder_token}, {begin}, in {which}"
 
     def statistics(self) -> dict[str, float]:
         """Norm of each vector, and cosine to where it began: ``cat-toy/text_encoder/norm_0`` …"""

@@ -10,15 +10,23 @@ from diffkit.utils.overrides import parse_overrides
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
     add_config(parser)
+    parser.add_argument(
+        "--safe",
+        action="store_true",
+        help="for a config of somebody else: read it as data, execute nothing of it, and refuse what is more than data",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Checks; an error lists every fault."""
     from diffkit.apis.configs import find_config
-    from diffkit.utils.config_check import check_config, find_cautions
+    from diffkit.utils.config_check import check_config, find_cautions, read_safely
 
     path, options = find_config(args.config), parse_overrides(args.cfg_options)
-    cfg = check_config(path, options)
+    if args.safe:
+        read_safely(path)
+        print(f"{path}: only data; nothing of it was executed")
+    cfg = check_config(path, options, safe=args.safe)
     for caution in find_cautions(cfg, options):
         print(f"warning: {caution}", file=sys.stderr)
     print(f"{path}: no faults")

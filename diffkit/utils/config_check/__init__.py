@@ -3,11 +3,12 @@
 ``check_config`` is the whole of it. How it knows what a class takes: ``source``, ``symbols``, ``resolve``,
 ``classes`` and ``signatures`` read Python files as text; ``annotations``, ``guards`` and ``paths`` judge
 values; ``walk`` goes through the config, ``roles`` and ``schema`` know MMEngine's places, ``rules`` the
-options that exclude each other, ``places`` the file and line of each key.
+options that exclude each other, ``places`` the file and line of each key. ``safe`` reads a config as data.
 """
 
 from diffkit.utils.config_check.cautions import find_cautions
 from diffkit.utils.config_check.check import check_config
 from diffkit.utils.config_check.faults import ConfigError, Fault
+from diffkit.utils.config_check.safe import read_safely
 
-__all__ = ["ConfigError", "Fault", "check_config", "find_cautions"]
+__all__ = ["ConfigError", "Fault", "check_config", "find_cautions", "read_safely"]

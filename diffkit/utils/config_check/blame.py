@@ -6,6 +6,7 @@ the name that is missing is compared with the names that are set, and with the a
 
 import ast
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,12 @@ def load_fault(path: Path, error: Exception, keys: set[str]) -> Fault:
     """
     if isinstance(error, SyntaxError):
         return _syntax_fault(path, error)
-    missing = _missing_base(path)
-    if missing is not None:
-        return missing
+    for file in _all_files(path, ()):
+        if isinstance(file, Fault):
+            return file
+        missing = missing_base(file)
+        if missing is not None:
+            return missing
     file, line = _where(path, error)
     files = read_config_files(path)
     if "is reserved for config file" in str(error):
@@ -48,17 +52,24 @@ def load_fault(path: Path, error: Exception, keys: set[str]) -> Fault:
     return Fault("", f"{type(error).__name__}: {error}{hint}", shown_path(file), line, "load")
 
 
-def _missing_base(path: Path) -> Fault | None:
-    """Returns a fault for the first base of a config, or of its bases, that is not there."""
+def _all_files(path: Path, above: tuple[Path, ...]) -> Iterator[Path | Fault]:
+    """Yields a config and its bases, and a fault for a base that inherits from itself."""
+    yield path
+    for node, base in base_imports(path):
+        if base is not None and base.resolve() in (*above, path.resolve()):
+            yield Fault("", f"the base {shown_path(base)} inherits from itself", shown_path(path), node.lineno, "load")
+        elif base is not None and base.is_file():
+            yield from _all_files(base, (*above, path.resolve()))
+
+
+def missing_base(path: Path) -> Fault | None:
+    """Returns a fault for the first base of a config that is not there."""
     for node, base in base_imports(path):
         if base is None or not base.is_file():
             name = "." * node.level + (node.module or "")
             looked = f" (looked for {shown_path(base)})" if base is not None else ""
             message = f"there is no base {name}{looked}{_copy_hint(node)}"
             return Fault("", message, shown_path(path), node.lineno, "load")
-        found = _missing_base(base)
-        if found is not None:
-            return found
     return None
 
 

@@ -20,13 +20,18 @@ from diffkit.utils.config_check.options import SOURCE, Room, apply_options, set_
 from diffkit.utils.config_check.places import ConfigFiles, read_config_files
 from diffkit.utils.config_check.roles import role_of
 from diffkit.utils.config_check.rules import RULES, View, type_name
+from diffkit.utils.config_check.safe import read_safely
 from diffkit.utils.config_check.signatures import Signature
 from diffkit.utils.config_check.source import forget_sources
 from diffkit.utils.config_check.walk import Walker
 
 
 def check_config(
-    config: str | Path | Config, cfg_options: dict[str, Any] | None = None, *, keep_sources: bool = False
+    config: str | Path | Config,
+    cfg_options: dict[str, Any] | None = None,
+    *,
+    keep_sources: bool = False,
+    safe: bool = False,
 ) -> Config:
     """Checks a config strictly, and returns it with the options merged.
 
@@ -37,6 +42,7 @@ def check_config(
         config: a config file, or a loaded config (which is left as it is).
         cfg_options: values that replace those of the config, by dotted key.
         keep_sources: keep what was read for further checks in this process (some 20 MB).
+        safe: read the file as data and execute nothing of it; what is more than data is refused.
 
     Returns:
         The config to run: with the options, without helper variables.
@@ -46,7 +52,8 @@ def check_config(
     """
     with _paused_collection():
         try:
-            return _Check(load_config(config), cfg_options or {}).run()
+            loaded = read_safely(Path(config)) if safe and not isinstance(config, Config) else load_config(config)
+            return _Check(loaded, cfg_options or {}).run()
         finally:
             if not keep_sources:
                 forget_sources()

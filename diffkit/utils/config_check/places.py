@@ -110,7 +110,7 @@ class _FileReader:
                     self._block([*inner, *orelse])
 
     def _base(self, node: ast.ImportFrom) -> None:
-        path = _base_path(node, self.path)
+        path = base_path(node, self.path)
         if path is None or not path.is_file():
             return
         names = _FileReader(path, self.files).read()
@@ -216,15 +216,14 @@ def _merge(place: Place, other: Place) -> None:
             place.parts[key] = part
 
 
-def _base_path(node: ast.ImportFrom, path: Path) -> Path | None:
+def base_path(node: ast.ImportFrom, path: Path) -> Path | None:
+    """Returns the file that an import inside ``with read_base()`` names; None for a package without files."""
     parts = (node.module or "").split(".")
     if node.level == 0:
         package = find_file(parts[0])
         return package.parent.joinpath(*parts[1:]).with_suffix(".py") if package else None
-    folder = path.absolute().parent
-    for _ in range(node.level - 1):
-        folder = folder.parent
-    return folder.joinpath(*parts[:-1], f"{parts[-1]}.py")
+    up = [".."] * (node.level - 1)  # as MMEngine does it: above a link lies the folder above its target
+    return path.absolute().parent.joinpath(*up, *parts[:-1], f"{parts[-1]}.py")
 
 
 def base_files(path: Path) -> Iterator[Path]:
@@ -240,4 +239,4 @@ def base_imports(path: Path) -> Iterator[tuple[ast.ImportFrom, Path | None]]:
         if isinstance(node, ast.With):
             for statement in node.body:
                 if isinstance(statement, ast.ImportFrom):
-                    yield statement, _base_path(statement, path)
+                    yield statement, base_path(statement, path)

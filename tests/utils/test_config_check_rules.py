@@ -141,3 +141,14 @@ def test_no_rule_breaks_on_a_broken_config(rule, value):
     """The rules run on configs with other faults too."""
     names = ["model", "train_dataloader", "optim_wrapper", "param_scheduler", "custom_hooks", "val_cfg", "resume"]
     conflicts(rule, **dict.fromkeys(names, value))
+
+
+def test_a_data_set_of_the_hub_needs_its_package(monkeypatch):
+    rule = rules.optional_packages
+    hub = {"dataset": dict(type="HubImageText", data_root="owner/name")}
+    monkeypatch.setattr(rules, "is_installed", lambda name: name != "datasets")
+    assert conflicts(rule, train_dataloader=hub) == ["train_dataloader.dataset.type"]
+    assert conflicts(rule, test_dataloader=hub) == ["test_dataloader.dataset.type"]
+    assert conflicts(rule, train_dataloader=training()) == []
+    monkeypatch.setattr(rules, "is_installed", lambda name: True)
+    assert conflicts(rule, train_dataloader=hub) == []

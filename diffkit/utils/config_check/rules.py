@@ -4,13 +4,12 @@ What one class can tell from its own arguments belongs into its constructor, as 
 the check finds it there (see guards.py). Here stands what needs a look at two places of the config.
 """
 
-import os
-import platform
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from diffkit.utils.config_check.imported import dotted_name, is_imported
+from diffkit.utils.config_check.machine import has_gpu, images_in
+from diffkit.utils.config_check.source import is_installed
 from diffkit.utils.near import did_you_mean
 
 Conflicts = Iterator[tuple[str, str]]
@@ -159,7 +158,7 @@ def prior_pictures(view: View) -> Conflicts:
     number, root = dataset.get("num_class_images"), dataset.get("class_data_root")
     if not isinstance(number, int) or number < 1 or type_name(dataset) != "ConceptDataset":
         return
-    if isinstance(root, str) and (root.startswith("shapes:") or _images_in(root) >= number):
+    if isinstance(root, str) and (root.startswith("shapes:") or images_in(root) >= number):
         return
     if not dataset.get("class_prompt"):
         yield "train_dataloader.dataset.class_prompt", "must be set: prior pictures are generated from it"
@@ -231,16 +230,10 @@ def one_adapter(view: View) -> Conflicts:
             )
 
 
-def has_gpu() -> bool:
-    """Returns whether this machine has a GPU that a program may use, judged without torch."""
-    if platform.system() != "Linux":
-        return True
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return False
-    return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg"))
-
-
-def _images_in(folder: str) -> int:
-    path = Path(folder).expanduser()
-    suffixes = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
-    return sum(p.suffix.lower() in suffixes for p in path.iterdir()) if path.is_dir() else 0
+@rule
+def optional_packages(view: View) -> Conflicts:
+    """A data set of the hub needs a package that is not installed with diffkit."""
+    for split in _SPLITS:
+        key = f"{split}_dataloader.dataset"
+        if type_name(view.node(key)) == "HubImageText" and not is_installed("datasets"):
+            yield f"{key}.type", "HubImageText needs the package `datasets`: pip install datasets"

@@ -35,20 +35,23 @@ def setup_py(checkout: Path, *arguments: str) -> None:
     assert result.returncode == 0, result.stderr
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory) -> Path:
-    """A clean checkout: links to the folders, but no ``.mim`` and no earlier build."""
-    folder = tmp_path_factory.mktemp("checkout")
+def clean_checkout(folder: Path) -> Path:
+    """Makes a checkout: links to the folders, but no ``.mim`` and no earlier build."""
+    (folder / "diffkit").mkdir(parents=True)
     for name in BUILT:
         if (ROOT / name).is_file():
             (folder / name).write_bytes((ROOT / name).read_bytes())
         elif name != "diffkit":
             (folder / name).symlink_to(ROOT / name, target_is_directory=True)
-    (folder / "diffkit").mkdir()
     for path in (ROOT / "diffkit").iterdir():
         if path.name not in (".mim", "__pycache__"):
             (folder / "diffkit" / path.name).symlink_to(path, target_is_directory=path.is_dir())
     return folder
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    return clean_checkout(tmp_path_factory.mktemp("checkout") / "diffkit")
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 # make demo     train a concept into the packaged miniature on this machine; pictures and a score, in minutes
 # make test     lint, types and tests; one of them builds the documentation
+# make faults   the whole fault suite: kills, full disks, damage (about an hour), and its table
 # make lint     ruff, mypy, codespell
 # make docs     build the documentation into docs/_build/html
 # make env      only install, with what the tests and the documentation need
@@ -25,7 +26,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(if $(CONSTR
 SOURCES := diffkit tools tests configs docs setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint docs mini-sd clean distclean
+.PHONY: help env demo test faults lint docs mini-sd clean distclean
 
 help:
 	@awk '/^#/ {sub(/^# ?/, ""); print; next} {exit}' Makefile
@@ -66,6 +67,9 @@ demo: $(VENV)/.stamp
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+faults: $(VENV)/.stamp-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults
 
 lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check $(SOURCES)

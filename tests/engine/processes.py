@@ -9,6 +9,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from diffkit.engine import Runner
 from tests.engine.fakes import make_config
@@ -42,6 +43,15 @@ def stuck(work_dir, log):
     """A training whose first step takes a minute."""
     runner = Runner.from_cfg(Config(make_config(work_dir)))
     runner.bare_model.train_step = lambda *args, **kwargs: (Path(log).write_text("in a step"), time.sleep(60))
+    runner.train()
+
+
+def stuck_before(work_dir, log):
+    """A training whose first step never comes: a hook before it takes a minute."""
+    runner = Runner.from_cfg(Config(make_config(work_dir)))
+    hook = Hook()
+    hook.before_train = lambda runner: (Path(log).write_text("before"), time.sleep(60))
+    runner.register_hook(hook)
     runner.train()
 
 

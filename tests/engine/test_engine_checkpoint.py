@@ -7,7 +7,7 @@ import pytest
 
 from diffkit.engine import checkpoint as ck
 from diffkit.engine.errors import DiskFullError
-from diffkit.engine.files import format_bytes, free_bytes
+from diffkit.engine.files import format_bytes, free_bytes, sync
 
 
 def write(work_dir, step, content=b"abc"):
@@ -129,6 +129,41 @@ def test_rotation_removes_nothing_if_the_newest_is_broken_or_all_are_kept(tmp_pa
     (tmp_path / "step5" / "state" / "model.dat").unlink()
     assert ck.rotate(tmp_path, 1, tmp_path / "step5") == []
     assert len(ck.list_steps(tmp_path)) == 3
+
+
+def test_rotation_counts_whole_ones_only(tmp_path):
+    for step in (1, 3, 5, 7):
+        write(tmp_path, step)
+    (tmp_path / "step5/state/model.dat").write_bytes(b"half")
+    assert [path.name for path in ck.rotate(tmp_path, 2, tmp_path / "step7")] == ["step1"]
+    (tmp_path / "step3/manifest.json").unlink()
+    assert ck.rotate(tmp_path, 2, tmp_path / "step7") == []  # one whole one is left: nothing to spare
+
+
+def test_a_full_disk_is_told_with_what_is_expected(tmp_path):
+    def writer(folder):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DiskFullError, match=r"step9: it needs about 5\.0 kB \(5000 bytes\), .* are free"):
+        ck.write_checkpoint(tmp_path / "step9", [writer], expected=5000)
+
+
+def test_a_checkpoint_under_the_name_of_another_step_is_refused(tmp_path):
+    write(tmp_path, 4).rename(tmp_path / "step9")
+    write(tmp_path, 2).rename(tmp_path / "best")
+    assert ck.verify_checkpoint(tmp_path / "step9") == ["it is the checkpoint of step 4"]
+    assert ck.verify_checkpoint(tmp_path / "best") == []
+
+
+def test_a_folder_that_cannot_be_synced_is_no_error_and_a_file_is(tmp_path, monkeypatch):
+    def fsync(handle):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    (tmp_path / "file").write_text("x")
+    sync(tmp_path)
+    with pytest.raises(OSError, match="Invalid"):
+        sync(tmp_path / "file")
 
 
 def test_every_file_and_folder_is_synced_before_the_name_appears(tmp_path, monkeypatch):

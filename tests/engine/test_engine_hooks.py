@@ -172,6 +172,20 @@ def test_a_resumed_run_shows_the_untrained_model_too(tmp_path):
     assert len(hook_of(runner, SampleHook)._base) == 2
 
 
+def test_a_resumed_run_makes_up_for_pictures_that_are_owed(tmp_path):
+    train(tmp_path, 2, custom_hooks=[SAMPLE])
+    owed = sorted((tmp_path / "samples").glob("step000002*"))
+    expected = [path.read_bytes() for path in owed]
+    for path in owed:
+        path.unlink()
+    (tmp_path / "samples/step000000_0_a-red-circle.png").write_bytes(b"half")  # no reason to stop
+    train(tmp_path, 2, custom_hooks=[SAMPLE], resume=True)
+    assert [path.read_bytes() for path in owed if "_" in path.name] == expected[1:]
+    before = owed[0].stat().st_mtime_ns
+    train(tmp_path, 2, custom_hooks=[SAMPLE], resume=True)
+    assert owed[0].stat().st_mtime_ns == before
+
+
 def test_failing_samples_warn_once_and_the_training_goes_on(tmp_path, monkeypatch, capfd):
     def generate(self, prompts, **options):
         raise RuntimeError("out of memory")
@@ -284,6 +298,21 @@ def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):
 def test_faults_name_the_argument(kind, options, name):
     with pytest.raises(ValueError, match=name):
         kind(**options)
+
+
+def test_a_log_that_cannot_be_written_is_told_once(tmp_path, capfd):
+    runner = Runner.from_cfg(config(tmp_path))
+    handler = next(handler for handler in runner.logger.handlers if isinstance(handler, logging.FileHandler))
+
+    def write(text):
+        raise OSError(28, "No space left on device")
+
+    handler.stream.write = write
+    for _ in range(3):
+        runner.logger.info("a line")
+    text = capfd.readouterr().err
+    assert text.count("cannot be written, the training goes on") == 1 and "No space left" in text
+    assert "Traceback" not in text
 
 
 def test_quiet_handlers_do_not_pile_up(tmp_path):

@@ -5,11 +5,12 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from diffkit.engine import OptimWrapper, TrainableConstructor
 from diffkit.engine.errors import NonFiniteError
-from diffkit.engine.optimizer_state import load_optimizer_state, optimizer_state
+from diffkit.engine.optimizer_state import load_gradients, load_optimizer_state, optimizer_state, save_gradients
 from tests.engine.fakes import FakeModel
 
 
@@ -82,6 +83,74 @@ def test_a_step_that_is_not_finite_is_skipped_and_too_many_end_the_training():
     with pytest.raises(NonFiniteError, match=r"iteration 5 .*max_skipped=2"):
         wrapper.update_params(weight.sum() * math.nan)
     assert torch.isfinite(weight).all()
+
+
+def test_a_skipped_step_says_what_and_where():
+    weight = nn.Parameter(torch.ones(1))
+    wrapper = wrapper_of([weight], accumulative_counts=3, max_skipped=0)
+    wrapper.update_params(weight.sum())
+    wrapper.update_params(weight.sum() * math.nan)
+    with pytest.raises(NonFiniteError, match=r"the loss is not finite at iterations 0 to 2 \(optimizer step 0\)"):
+        wrapper.update_params(weight.sum())
+    assert wrapper.skipped_iterations == [1]
+
+
+def test_a_gradient_that_is_not_finite_is_told_from_a_loss():
+    weight = nn.Parameter(torch.ones(1))
+    weight.register_hook(lambda grad: grad * math.inf)
+    wrapper = wrapper_of([weight], max_skipped=0)
+    with pytest.raises(NonFiniteError, match="the gradient is not finite at iteration 0 "):
+        wrapper.update_params(weight.sum())
+    assert wrapper.skipped_iterations == [0]
+
+
+def scaled(weight, **options):
+    """A wrapper with a loss scaler, which on a CPU only tests want."""
+    wrapper = wrapper_of([weight], lr=1e-3, **options)
+    wrapper.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120, growth_interval=3)
+    return wrapper
+
+
+def test_a_loss_that_is_not_finite_counts_whatever_the_loss_scale():
+    weight = nn.Parameter(torch.ones(1))
+    wrapper = scaled(weight, max_skipped=1)
+    wrapper.update_params(weight.sum() * 1e30)  # the scale's fault: not counted
+    assert wrapper.skipped_in_row == 0 and not wrapper.stepped
+    wrapper.update_params(weight.sum() * math.nan)
+    with pytest.raises(NonFiniteError):
+        wrapper.update_params(weight.sum() * math.nan)
+
+
+def test_the_loss_scaler_comes_back():
+    weights = [nn.Parameter(torch.ones(4)) for _ in range(2)]
+    wrapper, other = map(scaled, weights)
+    for _ in range(9):
+        wrapper.update_params((weights[0] * 1e10).sum())
+    weights[1].data.copy_(weights[0].data)
+    names = [{id(weight): "weight"} for weight in weights]
+    saved = optimizer_state(wrapper, names[0])
+    assert 0 < saved["counters"]["loss_scaler"]["scale"] < 2.0**120
+    load_optimizer_state(other, saved, names[1])
+    for _ in range(30):
+        wrapper.update_params((weights[0] * 1e10).sum())
+        other.update_params((weights[1] * 1e10).sum())
+    assert wrapper.optimizer_steps == other.optimizer_steps > 0
+    assert wrapper.counters() == other.counters()
+    assert torch.equal(*weights)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_half_done_gradients_come_back_and_what_is_not_finite_by_name_only(tmp_path, monkeypatch, processes):
+    weights = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))]
+    wrapper = wrapper_of(weights, accumulative_counts=4)
+    names = {id(weight): f"w{number}" for number, weight in enumerate(weights)}
+    ranks = [[torch.tensor([rank, -0.0]), torch.tensor([math.inf, 1.0]), None] for rank in (1.0, 3.0)]
+    save_gradients(wrapper, tmp_path, names, ranks[:processes])
+    for path in tmp_path.glob("*.safetensors"):
+        assert all(value.isfinite().all() for value in load_file(path).values())
+    assert load_gradients(wrapper, tmp_path, names) == 2
+    assert weights[0].grad.tolist() == [1.0 if processes == 1 else 2.0, 0.0]  # one process goes on: the mean of two
+    assert weights[1].grad.isnan().all() and weights[2].grad is None
 
 
 def test_an_infinite_loss_with_finite_gradients_is_skipped_too():

@@ -13,7 +13,7 @@ from diffkit.engine import Runner
 from diffkit.engine.checkpoint import write_checkpoint
 from diffkit.engine.errors import NonFiniteError, ResumeError
 from diffkit.engine.seeding import set_generator_states
-from diffkit.engine.state_io import load_nest, load_tensors
+from diffkit.engine.state_io import load_nest, load_tensors, save_tensors
 from tests.engine.fakes import make_config
 
 EMA = {"type": "EMAHook", "decay": 0.9}
@@ -255,6 +255,27 @@ def test_rotation_and_the_last_step(tmp_path):
     assert sorted(path.name for path in tmp_path.glob("step*")) == ["step5", "step7"]
     run(tmp_path / "last", 5, default_hooks={"checkpoint": {"interval": -1}})
     assert [path.name for path in (tmp_path / "last").glob("step*")] == ["step4"]
+
+
+@pytest.mark.parametrize("counts", [1, 4])
+def test_the_loss_of_a_skipped_step_is_logged_and_not_kept(tmp_path, counts):
+    changes = {"model": {"fail_at": (2,)}, "optim_wrapper": {"accumulative_counts": counts}}
+    run(tmp_path, 6, **changes)
+    rows = logged(tmp_path)
+    assert rows[3]["loss"] == "NaN" and isinstance(rows[4]["loss"], float)
+    for path in tmp_path.glob("step*/state/*.safetensors"):
+        for name, value in load_tensors(path).items():
+            assert not value.is_floating_point() or value.isfinite().all(), (path, name)
+
+
+def test_an_export_that_is_not_finite_is_refused(tmp_path, monkeypatch):
+    def write(artifacts, folder, pipeline, **_):
+        save_tensors({"lora_A": torch.tensor([1.0, float("inf")])}, folder / "lora.safetensors")
+
+    monkeypatch.setattr("diffkit.export.write_artifacts", write)
+    with pytest.raises(NonFiniteError, match=r"iteration 2.*first: lora.safetensors: lora_A"):
+        run(tmp_path)
+    assert list(tmp_path.glob("*step*")) == []
 
 
 def test_a_checkpoint_never_holds_what_is_not_finite(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from diffkit.engine.checkpoint import find_latest
 from diffkit.engine.errors import WorkDirBusyError
 from diffkit.engine.lock import WorkDirLock
-from tests.engine.processes import LONG, PATIENCE, context, stuck, train, wait_for
+from tests.engine.processes import LONG, PATIENCE, context, stuck, stuck_before, train, wait_for
 
 ENDLESS = {
     "train_cfg.max_iters": LONG,
@@ -46,6 +46,7 @@ def test_a_signal_saves_and_ends(tmp_path, start, number, status, workers):
     text = (tmp_path / "log").read_text()
     assert process.exitcode == status, text
     assert "Stopped by signal" in text and "Traceback" not in text
+    assert "a second signal ends it at once" in text
     latest = find_latest(tmp_path / "w").folder
     again = start(train, tmp_path / "w", tmp_path / "again", changes)
     wait_for(tmp_path / "again", f"Resumed {latest}", again)
@@ -73,6 +74,15 @@ def test_a_second_signal_ends_at_once(tmp_path, start):
     os.kill(process.pid, signal.SIGTERM)
     process.join(10)
     assert process.exitcode in (143, -signal.SIGTERM)
+
+
+def test_a_signal_before_the_first_step_ends_at_once(tmp_path, start):
+    process = start(stuck_before, tmp_path / "w", tmp_path / "log")
+    wait_for(tmp_path / "log", "before", process)
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(10)
+    assert process.exitcode == -signal.SIGTERM
+    WorkDirLock(tmp_path / "w").check()
 
 
 def test_the_lock_is_for_one(tmp_path):

@@ -1,5 +1,6 @@
 """Generates the prior pictures that a dataset misses, before the first step."""
 
+import errno
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from mmengine.dist import barrier, get_dist_info
 from mmengine.hooks import Hook
 
 from diffkit.datasets.prior import PriorImages, PriorJob, check_recipe, save_prior, share, write_recipe
+from diffkit.engine.errors import DiskFullError
+from diffkit.engine.files import format_bytes, free_bytes, is_disk_full
 from diffkit.engine.seeding import preserved_randomness
 from diffkit.registry import HOOKS
 
@@ -89,8 +92,24 @@ class PriorImagesHook(Hook):
         if rank == 0:
             write_recipe(root, recipe)
         with preserved_randomness(), model.sampling():
-            generate_prior(model, share(jobs, rank, world_size), root, self.batch_size, self.options)
+            try:
+                generate_prior(model, share(jobs, rank, world_size), root, self.batch_size, self.options)
+            except OSError as error:
+                if is_disk_full(error):
+                    raise _disk_full(root, prior.deficit()) from error
+                raise
         barrier()
+
+
+def _disk_full(root: Path, missing: int) -> DiskFullError:
+    sizes = [path.stat().st_size for path in root.glob("*.png")]
+    needed, free = missing * max(sizes, default=1), free_bytes(root)
+    return DiskFullError(
+        errno.ENOSPC,
+        f"no room for the prior images in {root}: {missing} are missing, which need about {format_bytes(needed)} "
+        f"({needed} bytes), {format_bytes(free)} ({free} bytes) are free; those that are there stay, make room and "
+        "start again",
+    )
 
 
 def generate_prior(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from diffkit.utils.config_check import rules
+from diffkit.utils.config_check import machine, rules
 from diffkit.utils.config_check.rules import RULES, View
 
 
@@ -61,12 +61,12 @@ def test_float16_needs_a_gpu(monkeypatch, dtype, gpu, found):
 
 
 def test_a_hidden_gpu_is_none(monkeypatch):
-    monkeypatch.setattr(rules.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(machine.platform, "system", lambda: "Linux")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert not rules.has_gpu()
+    assert not machine.has_gpu()
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/dev/nvidiactl")
-    assert rules.has_gpu()
+    assert machine.has_gpu()
 
 
 def test_weights_come_from_one_place():

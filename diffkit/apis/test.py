@@ -1,5 +1,7 @@
 """Measuring a trained model as its config says."""
 
+import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,7 @@ def test(
     launcher: str = "none",
     local_rank: int | None = None,
 ) -> dict[str, float]:
-    """Runs the test loop of a config and returns its metrics.
+    """Runs the test loop of a config and returns its metrics; the log file has them too.
 
     Args:
         config: a config file, the name of a config that comes with diffkit, or a loaded config.
@@ -54,7 +56,9 @@ def test(
     for key in _OF_TRAINING:  # its data would be read and verified for nothing
         cfg[key] = None
     with launched(launcher, cfg, local_rank):
-        return build_runner(cfg).test()
+        runner = build_runner(cfg)
+        _keep_metrics_off_console(runner.logger)
+        return runner.test()
 
 
 def metric_lines(metrics: dict[str, float]) -> list[str]:
@@ -70,6 +74,14 @@ def metric_lines(metrics: dict[str, float]) -> list[str]:
             text += f" (n = {metrics[f'{name}_n']:.0f})"
         lines.append(text)
     return lines
+
+
+def _keep_metrics_off_console(logger: logging.Logger) -> None:
+    """The line of all metrics is for the log file: who called has them. Lines of progress, with an ``eta``, stay."""
+    from diffkit.engine.logs import console_handlers
+
+    for handler in console_handlers(logger):
+        handler.addFilter(lambda record: not re.match(r"Iter\(test\)(?!.*\beta:)", record.getMessage()))
 
 
 def _step_folder(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from diffkit.commands.arguments import add_config, add_launcher, add_work_dir
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measures and prints the metrics."""
+    """Measures, prints the metrics and writes them; of several processes the first one does."""
     from diffkit.apis.test import metric_lines, test
 
     if args.checkpoint and args.checkpoint_option:
@@ -38,6 +39,8 @@ def run(args: argparse.Namespace) -> None:
         launcher=args.launcher,
         local_rank=args.local_rank,
     )
+    if os.environ.get("RANK", "0") != "0":
+        return
     print("\n".join(metric_lines(metrics)))
     if args.out:
         path = Path(args.out).expanduser()

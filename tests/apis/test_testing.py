@@ -1,9 +1,11 @@
 """diffkit.apis.test: metrics of a pretrained model, of a checkpoint, and during a training."""
 
 import json
+import sys
 
 import pytest
 
+from diffkit import cli
 from diffkit.apis import test as measure
 from diffkit.apis import train
 from diffkit.apis.configs import load_config
@@ -57,6 +59,25 @@ def test_a_checkpoint(trained, tmp_path):
     before = measure(cfg, work_dir=tmp_path)
     after = measure(cfg, work_dir / "step1", work_dir=tmp_path)
     assert after["reconstruction/psnr"] != before["reconstruction/psnr"]
+
+
+def test_the_command_shows_each_metric_once(sd_folder, tmp_path, capfd):
+    options = [f"model.pretrained={sd_folder}", "model.family.scratch=None", "test_dataloader.dataset.n=12",
+               "test_dataloader.dataset.resolution=32", "test_dataloader.batch_size=1"]
+    assert cli.main(["test", "mini_sd_vae", "--work-dir", str(tmp_path), "--cfg-options", *options]) == 0
+    shown = capfd.readouterr()
+    assert (shown.out + shown.err).count("reconstruction/psnr") == shown.out.count("reconstruction/psnr: ") == 1
+    assert "Iter(test) [10/12]" in shown.out + shown.err  # how far it is
+    assert any("reconstruction/psnr: " in log.read_text() for log in tmp_path.glob("*/*.log"))
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_of_several_processes_one_shows_the_metrics(monkeypatch, tmp_path, capsys, rank):
+    monkeypatch.setattr(sys.modules["diffkit.apis.test"], "test", lambda *args, **options: {"x": 0.5})
+    monkeypatch.setenv("RANK", rank)
+    assert cli.main(["test", "mini_sd_vae", "--out", str(tmp_path / "a.json")]) == 0
+    assert capsys.readouterr().out == ("x: 0.5000\n" if rank == "0" else "")
+    assert (tmp_path / "a.json").is_file() is (rank == "0")
 
 
 def test_metric_lines_have_error_and_number():

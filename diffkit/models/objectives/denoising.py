@@ -21,7 +21,8 @@ class Denoising(Objective):
     """One UNet forward for the whole batch, instance and prior together; one loss value for each sample.
 
     The loss is ``mean(w l | instance) + prior_loss_weight * mean(w l | prior)`` (Ruiz et al. 2022), where ``l`` is
-    the mean over a sample's values and ``w`` weighs its noise level.
+    the mean over a sample's values and ``w`` weighs its noise level. So ``weighting`` acts on prior pictures as it
+    does on instance pictures; the DreamBooth scripts of diffusers weigh the instance half only.
 
     Args:
         loss: a config of LOSSES that gives one value for each sample; MSE by default.

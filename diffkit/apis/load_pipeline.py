@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffkit.utils.device import choose_device, choose_dtype, dtype_option
-from diffkit.utils.pretrained import check_tokenizer, resolve_pretrained, unroll_pretrained
+from diffkit.utils.neural_compressor import hide_broken_neural_compressor
+from diffkit.utils.pretrained import (
+    PretrainedError,
+    as_the_user_named,
+    base_of,
+    check_tokenizer,
+    resolve_pretrained,
+    unroll_pretrained,
+)
 from diffkit.utils.step_folder import LORA_FILE, StepFolder, read_step_folder
 
 if TYPE_CHECKING:
@@ -23,10 +31,11 @@ def load_pipeline(
     dtype: "str | torch.dtype | None" = None,
     vae: str | Path | None = None,
     scheduler: str | None = "dpm++",
+    allow_pickle: bool = False,
 ) -> "DiffusionPipeline":
     """Loads a pipeline with the adapters and learned embeddings of any number of step folders.
 
-    Only safetensors files are read.
+    Only safetensors files are read, unless ``allow_pickle`` is set.
 
     Args:
         pretrained: a packaged name, a diffusers folder, a step folder or a hub id; None takes what the first
@@ -37,25 +46,31 @@ def load_pipeline(
         vae: another VAE: a folder or hub id of a VAE, or of a pipeline that has one.
         scheduler: "dpm++" samples as the pictures shown during training were sampled; None keeps the
             pipeline's own scheduler.
+        allow_pickle: also read ``.bin`` weights where there are no others (``weights_only``: tensors alone, no code).
+            Adapters are always safetensors.
 
     Raises:
-        ValueError: a name stands for nothing, or a step folder does not fit the base.
+        PretrainedError: a name stands for nothing that can be loaded.
+        ValueError: a step folder does not fit the base, or another argument is not valid.
     """
     if scheduler not in ("dpm++", None):
         raise ValueError(f"scheduler must be 'dpm++' or None, not {scheduler!r}")
     target = choose_device(device)
     number_format = choose_dtype(dtype, target)
-    source, folders = _arrange(pretrained, steps)
-    pipe = _load_base(source, number_format, vae)
-    _add_adapters(pipe, folders, str(source))
+    source, below, folders = _arrange(pretrained, steps)
+    with base_of(below):
+        pipe, place = _load_base(source, number_format, vae, allow_pickle)
+    _add_adapters(pipe, [*below, *folders], str(source))
     if scheduler:
-        _sample_as_in_training(pipe, source)
+        _sample_as_in_training(pipe, place)
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(target)
 
 
-def _arrange(pretrained: str | Path | None, steps: Names) -> tuple[str | Path, list[StepFolder]]:
-    """The pipeline to begin with, and all step folders that are put onto it, in order."""
+def _arrange(
+    pretrained: str | Path | None, steps: Names
+) -> tuple[str | Path, list[StepFolder], list[StepFolder]]:
+    """The pipeline to begin with, the step folders by which it was found, and those that are put onto all."""
     folders = [_step_folder(step) for step in steps]
     if pretrained is None:
         if not folders:
@@ -69,29 +84,45 @@ def _arrange(pretrained: str | Path | None, steps: Names) -> tuple[str | Path, l
             raise ValueError(
                 f"{folder.path} is a whole pipeline: nothing can be put under it. Give it as pretrained "
                 "instead of another model.")
-    return source, below + folders
+    return source, below, folders
 
 
 def _step_folder(name: str | Path) -> StepFolder:
-    path = resolve_pretrained(name)
+    with as_the_user_named(pretrained="steps"):
+        path = resolve_pretrained(name)
     step = read_step_folder(path) if isinstance(path, Path) else None
     if step is None:
         raise ValueError(f"steps: {str(name)!r} is no step folder of this machine.")
     return step
 
 
-def _load_base(source: str | Path, dtype: "torch.dtype", vae: str | Path | None) -> "DiffusionPipeline":
+def _load_base(
+    source: str | Path, dtype: "torch.dtype", vae: str | Path | None, allow_pickle: bool
+) -> tuple["DiffusionPipeline", str | Path]:
+    """The pipeline, and where its files are: a folder, or a hub id."""
     from diffusers import DiffusionPipeline
 
-    from diffkit.models.families.vae import load_vae
+    from diffkit.models.families.vae import find_vae, load_vae
+    from diffkit.utils.pretrained_files import find_model, reading
 
-    options = {"use_safetensors": True, **dtype_option(dtype)}
-    parts: dict[str, Any] = {} if vae is None else {"vae": load_vae(vae, **options)}
-    pipe = DiffusionPipeline.from_pretrained(source, **options, **parts)
+    model = find_model(source)
+    if "model_index.json" not in model.files:
+        raise PretrainedError(
+            source, "is no diffusers pipeline, or only a part of it was downloaded: there is no model_index.json.")
+    networks = [name for name in model.parts() if name != "vae" or vae is None]
+    model.check(networks, allow_pickle)
+    parts: dict[str, Any] = {}
+    if vae is not None:
+        parts["vae"] = load_vae(find_vae(vae), allow_pickle, **dtype_option(dtype))
+    pickled = any(model.weights(name) == "pickle" for name in networks)
+    with reading(model):
+        pipe = DiffusionPipeline.from_pretrained(
+            model.source, use_safetensors=None if pickled else True, **dtype_option(dtype), **parts)
     for name, part in pipe.components.items():
         if name.startswith("tokenizer") and part is not None:
             check_tokenizer(part, f"{source}/{name}")
-    return pipe
+    pipe.register_to_config(_name_or_path=str(source))  # and not a folder of the cache
+    return pipe, model.source
 
 
 def _add_adapters(pipe: Any, folders: Sequence[StepFolder], target: str) -> None:
@@ -107,6 +138,7 @@ def _add_adapters(pipe: Any, folders: Sequence[StepFolder], target: str) -> None
             apply_adapters(pipe.components, folder, target, name=name)
         elif folder.lora_file is not None:
             check_fits(pipe.components, folder, target)
+            hide_broken_neural_compressor()
             pipe.load_lora_weights(folder.path, weight_name=LORA_FILE, adapter_name=name)
         if folder.adapters or folder.lora_file is not None:
             names.append(name)
@@ -117,9 +149,9 @@ def _add_adapters(pipe: Any, folders: Sequence[StepFolder], target: str) -> None
             part.eval()  # load_lora_weights adds layers in training mode
 
 
-def _sample_as_in_training(pipe: Any, source: str | Path) -> None:
+def _sample_as_in_training(pipe: Any, place: str | Path) -> None:
     from diffusers import DDPMScheduler
 
     from diffkit.models.families.base import sampling_scheduler
 
-    pipe.scheduler = sampling_scheduler(DDPMScheduler.from_pretrained(source, subfolder="scheduler"))
+    pipe.scheduler = sampling_scheduler(DDPMScheduler.from_pretrained(place, subfolder="scheduler"))

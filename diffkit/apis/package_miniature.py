@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from diffkit.utils.quiet import no_loading_bars
+
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
@@ -121,7 +123,8 @@ def _write(pipe: "DiffusionPipeline", folder: Path) -> int:
 
     modules = [part for part in pipe.components.values() if isinstance(part, nn.Module)]
     pipe.to(torch.float16)
-    pipe.save_pretrained(folder, safe_serialization=True)
+    with no_loading_bars():
+        pipe.save_pretrained(folder, safe_serialization=True)
     for path in (folder / "model_index.json", *folder.glob("*/config.json")):
         _clean_config(path)
     for path in folder.glob("tokenizer*/tokenizer.json"):
@@ -154,7 +157,8 @@ def _plain(folder: Path) -> "DiffusionPipeline":
     """The folder as someone without diffkit reads it."""
     from diffusers import DiffusionPipeline
 
-    pipe = DiffusionPipeline.from_pretrained(folder)
+    with no_loading_bars():
+        pipe = DiffusionPipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -29,6 +29,7 @@ def text_to_image(
     device: "str | torch.device | None" = None,
     dtype: "str | torch.dtype | None" = None,
     vae: str | Path | None = None,
+    allow_pickle: bool = False,
     out: str | Path = "outputs",
 ) -> list[Path]:
     """Makes ``images_num`` pictures of each prompt.
@@ -52,6 +53,7 @@ def text_to_image(
         device: None takes CUDA where there is one.
         dtype: None or "auto" is float16 on CUDA and float32 elsewhere.
         vae: another VAE; a folder or hub id.
+        allow_pickle: also read ``.bin`` weights, see :func:`load_pipeline`.
         out: a folder for the pictures and ``grid.png``; or the file of the one picture, or of the grid where
             there are more, which lie beside it then.
 
@@ -65,7 +67,7 @@ def text_to_image(
     from diffkit.models.generation import GenerationSettings, generate
 
     settings = GenerationSettings(num_inference_steps, guidance_scale, negative_prompt, height, width)
-    pipe = load_pipeline(pretrained, steps, device=device, dtype=dtype, vae=vae)
+    pipe = load_pipeline(pretrained, steps, device=device, dtype=dtype, vae=vae, allow_pickle=allow_pickle)
     wanted = [(prompt, seed + i) for prompt in prompts for i in range(images_num)]
     images = []
     for start in range(0, len(wanted), batch_size):

@@ -38,6 +38,16 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
 
 
+def add_loading(parser: argparse.ArgumentParser) -> None:
+    """Adds what else every command that loads a pipeline has."""
+    parser.add_argument("--vaemodel", metavar="MODEL", help="another VAE: a folder or a name of the hub")
+    parser.add_argument(
+        "--allow-pickle",
+        action="store_true",
+        help="also read .bin weights, for a model that has no safetensors; no code in them is run",
+    )
+
+
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     """Adds the settings of sampling that every command that makes pictures has."""
     parser.add_argument("--height", type=int, help="height of a picture in pixels (default: the model's own)")

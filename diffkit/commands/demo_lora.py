@@ -2,7 +2,8 @@
 
 import argparse
 
-from diffkit.commands.arguments import add_sampling
+from diffkit.commands.arguments import add_loading, add_sampling
+from diffkit.utils.pretrained import as_the_user_named
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="the model that was trained: mini-sd, a folder or a hub name (default: what STEP says)",
     )
-    parser.add_argument("--vaemodel", metavar="MODEL", help="another VAE: a folder or a name of the hub")
+    add_loading(parser)
     parser.add_argument("--out", default="demo.png", help="the picture's file (default: %(default)s)")
     add_sampling(parser)
 
@@ -23,19 +24,21 @@ def run(args: argparse.Namespace) -> None:
     """Makes the picture and says where it is."""
     from diffkit.apis import demo_lora
 
-    picture = demo_lora(
-        args.prompt,
-        args.step,
-        args.sdmodel,
-        vaemodel=args.vaemodel,
-        seed=args.seed,
-        num_inference_steps=args.steps,
-        guidance_scale=args.guidance,
-        negative_prompt=args.negative,
-        height=args.height,
-        width=args.width,
-        device=args.device,
-        dtype=args.dtype,
-        out=args.out,
-    )
+    with as_the_user_named(pretrained="--sdmodel", vae="--vaemodel", steps="STEP", allow_pickle="--allow-pickle"):
+        picture = demo_lora(
+            args.prompt,
+            args.step,
+            args.sdmodel,
+            vaemodel=args.vaemodel,
+            allow_pickle=args.allow_pickle,
+            seed=args.seed,
+            num_inference_steps=args.steps,
+            guidance_scale=args.guidance,
+            negative_prompt=args.negative,
+            height=args.height,
+            width=args.width,
+            device=args.device,
+            dtype=args.dtype,
+            out=args.out,
+        )
     print(picture)

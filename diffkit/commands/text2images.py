@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from diffkit.commands.arguments import add_sampling
+from diffkit.commands.arguments import add_loading, add_sampling
+from diffkit.utils.pretrained import as_the_user_named
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pictures of each prompt (default: %(default)s)",
     )
     add_sampling(parser)
-    parser.add_argument("--vaemodel", metavar="MODEL", help="another VAE: a folder or a name of the hub")
+    add_loading(parser)
     parser.add_argument(
         "--batch-size",
         type=int,
@@ -49,23 +50,25 @@ def run(args: argparse.Namespace) -> None:
     from diffkit.apis import text_to_image
 
     prompts = args.caption or read_prompts(args.caption_file)
-    files = text_to_image(
-        args.pretrained,
-        args.step,
-        prompts,
-        images_num=args.images_num,
-        seed=args.seed,
-        num_inference_steps=args.steps,
-        guidance_scale=args.guidance,
-        negative_prompt=args.negative,
-        height=args.height,
-        width=args.width,
-        device=args.device,
-        dtype=args.dtype,
-        batch_size=args.batch_size,
-        vae=args.vaemodel,
-        out=args.out,
-    )
+    with as_the_user_named(pretrained="--pretrained", vae="--vaemodel", steps="--step", allow_pickle="--allow-pickle"):
+        files = text_to_image(
+            args.pretrained,
+            args.step,
+            prompts,
+            images_num=args.images_num,
+            seed=args.seed,
+            num_inference_steps=args.steps,
+            guidance_scale=args.guidance,
+            negative_prompt=args.negative,
+            height=args.height,
+            width=args.width,
+            device=args.device,
+            dtype=args.dtype,
+            batch_size=args.batch_size,
+            vae=args.vaemodel,
+            allow_pickle=args.allow_pickle,
+            out=args.out,
+        )
     print("\n".join(map(str, files)))
 
 

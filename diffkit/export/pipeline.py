@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from diffkit.export.merge import merged_copy
+from diffkit.utils.quiet import no_loading_bars
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -22,7 +23,8 @@ def write_pipeline(pipe: "DiffusionPipeline", folder: Path) -> list[Path]:
              for name, part in pipe.components.items()}
     changed = {name: part for name, part in parts.items() if part is not pipe.components[name]}
     plain = type(pipe)(**{**_constructor_arguments(pipe), **changed}) if changed else pipe
-    plain.save_pretrained(str(folder), safe_serialization=True)
+    with no_loading_bars():
+        plain.save_pretrained(str(folder), safe_serialization=True)
     return [folder / "model_index.json"]
 
 

@@ -1,7 +1,7 @@
 """The one trained model: a pipeline's parts, and the slots that say what is done to them."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
@@ -18,7 +18,12 @@ from diffkit.models.families.base import Conditioning
 from diffkit.models.generation import GenerationSettings, generate
 from diffkit.registry import DISTILLERS, FAMILIES, MODELS, OBJECTIVES, PRUNERS, QUANTIZERS, TUNERS
 from diffkit.utils.native_size import native_resolution
-from diffkit.utils.pretrained import resolve_pretrained
+from diffkit.utils.pretrained import as_the_user_named, resolve_pretrained
+
+#: What a config calls the arguments that name models.
+_KEYS = {"pretrained": "model.pretrained", "vae": "model.vae", "allow_pickle": "model.family.allow_pickle=True"}
+#: What switches gradient checkpointing on: in diffusers, in transformers, and in transformers before 5.
+_CHECKPOINTING = ("enable_gradient_checkpointing", "activation_checkpointing_enable", "gradient_checkpointing_enable")
 
 
 @MODELS.register_module()
@@ -57,11 +62,14 @@ class LatentDiffusion(BaseModel):
             raise ValueError("tuners is empty: name at least one, or nothing is trained.")
         self.family = FAMILIES.build(family)
         self.pretrained = pretrained
-        self.source = None if pretrained is None else resolve_pretrained(pretrained)
+        self.tuners = {name: TUNERS.build(config) for name, config in tuners.items()}
         self.prior_loss_weight = prior_loss_weight
         self.settings = GenerationSettings(**(generation or {}))
-        self._take_parts(self.family.load(self.source, vae=vae))
-        self._fill_slots(tuners, objective, pruner, quantizer, distiller)
+        with as_the_user_named(**_KEYS):
+            self.source = None if pretrained is None else resolve_pretrained(pretrained)
+            check = None if pruner else self._check_tuners  # a pruner makes other layers of them
+            self._take_parts(self.family.load(self.source, vae=vae, check=check))
+        self._fill_slots(objective, pruner, quantizer, distiller)
         if gradient_checkpointing:
             self._checkpoint_gradients()
         self._cast_frozen(frozen_dtype)
@@ -76,13 +84,16 @@ class LatentDiffusion(BaseModel):
         for name in self.family.component_names:
             self.add_module(name, parts[name])
 
-    def _fill_slots(self, tuners: dict[str, dict], objective: dict | None, pruner: dict | None,
-                    quantizer: dict | None, distiller: dict | None) -> None:
+    def _check_tuners(self, components: Mapping[str, nn.Module]) -> None:
+        for tuner in self.tuners.values():
+            tuner.check(components)
+
+    def _fill_slots(self, objective: dict | None, pruner: dict | None, quantizer: dict | None,
+                    distiller: dict | None) -> None:
         """Builds what fills the slots and lets it act. This is the one place that decides the order."""
         self.objective = OBJECTIVES.build(objective or {"type": "Denoising"})
         self.distiller = DISTILLERS.build(distiller) if distiller else None
         self.quantizer = QUANTIZERS.build(quantizer) if quantizer else None
-        self.tuners = {name: TUNERS.build(config) for name, config in tuners.items()}
         for component in self.components.values():
             component.requires_grad_(False)
         if self.distiller is not None:
@@ -103,9 +114,8 @@ class LatentDiffusion(BaseModel):
             trained.add("unet")
         for name, component in self.components.items():
             if name in trained:
-                enable = getattr(component, "enable_gradient_checkpointing", None) or \
-                    component.gradient_checkpointing_enable
-                enable()  # type: ignore[operator]
+                method = next(method for method in _CHECKPOINTING if hasattr(component, method))
+                getattr(component, method)()
 
     def _cast_frozen(self, frozen_dtype: str) -> None:
         allowed = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -1,6 +1,8 @@
 """What a name of pretrained weights stands for: a packaged miniature, a folder, or a model on the hub."""
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,59 @@ MINIATURES = Path(__file__).resolve().parent.parent / "miniatures"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
+class PretrainedError(ValueError):
+    """A model that was named cannot be loaded.
+
+    Args:
+        given: the name, as the user wrote it.
+        problem: what is wrong with it: the rest of a sentence that begins with the name.
+        key: the argument that it was given to.
+        flag: what allows it all the same; the message ends with it.
+    """
+
+    def __init__(self, given: str | Path, problem: str, key: str = "pretrained", flag: str = "") -> None:
+        super().__init__(given, problem)
+        self.given, self.problem, self.key, self.flag = str(given), problem, key, flag
+        self.step: Path | None = None
+
+    def __str__(self) -> str:
+        end = f" To load it all the same: {self.flag}." if self.flag else ""
+        if self.step is None:
+            return f"{self.key} {self.given!r} {self.problem}{end}"
+        return f"{self.key}: {self.step} was trained on {self.given!r}, which {self.problem}{end}"
+
+
+@contextmanager
+def as_the_user_named(**names: str) -> Iterator[None]:
+    """Lets a :class:`PretrainedError` inside ``with`` speak of arguments as the user wrote them.
+
+    Args:
+        names: what the user calls an argument, by its name here: ``pretrained="--sdmodel"``.
+    """
+    try:
+        yield
+    except PretrainedError as error:
+        error.key = names.get(error.key, error.key)
+        if error.flag:
+            error.flag = names.get("allow_pickle", error.flag)
+        raise
+
+
+@contextmanager
+def base_of(steps: Sequence[StepFolder]) -> Iterator[None]:
+    """Lets a :class:`PretrainedError` about a base inside ``with`` name the step folder that names the base.
+
+    Args:
+        steps: what :func:`unroll_pretrained` put onto the base; the first one lies on it.
+    """
+    try:
+        yield
+    except PretrainedError as error:
+        if steps and error.key == "pretrained":
+            error.step = error.step or steps[0].path
+        raise
+
+
 def resolve_pretrained(name: str | Path) -> str | Path:
     """Finds what ``name`` stands for, and loads nothing.
 
@@ -26,10 +81,10 @@ def resolve_pretrained(name: str | Path) -> str | Path:
         The folder, or the hub id as it is.
 
     Raises:
-        ValueError: it is none of these; the message says what was found instead, or the nearest name.
+        PretrainedError: it is none of these; the message says what was found instead, or the nearest name.
     """
     if not str(name).strip():
-        raise ValueError("pretrained is empty: give a packaged name, a folder or a hub id.")
+        raise PretrainedError(name, "is empty: give a packaged name, a folder or a hub id.")
     if str(name) in PACKAGED:
         return _packaged(str(name))
     path = Path(name).expanduser()
@@ -37,24 +92,24 @@ def resolve_pretrained(name: str | Path) -> str | Path:
         _check_folder(path)
         return path
     if path.is_file():
-        raise ValueError(
-            f"pretrained {str(name)!r} is a file; a diffusers folder is needed. A checkpoint in one file "
-            "becomes one with StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER).")
+        raise PretrainedError(
+            name, "is a file; a diffusers folder is needed. A checkpoint in one file becomes one with "
+            "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER).")
     if isinstance(name, Path) or _looks_like_path(name):
-        raise ValueError(f"pretrained {str(name)!r} looks like a folder, but there is none.{_beside(path)}")
+        raise PretrainedError(name, f"looks like a folder, but there is none.{_beside(path)}")
     if _HUB_ID.fullmatch(name):
         return name
     near = nearest(name, PACKAGED)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(
-        f"pretrained {name!r} is neither a packaged name ({', '.join(PACKAGED)}), nor a folder here, nor a "
-        f"hub id (owner/name).{hint}")
+    packaged = ", ".join(PACKAGED)
+    raise PretrainedError(
+        name, f"is neither a packaged name ({packaged}), nor a folder here, nor a hub id (owner/name).{hint}")
 
 
 def _packaged(name: str) -> Path:
     folder = MINIATURES / PACKAGED[name]
     if not (folder / "model_index.json").is_file():
-        raise ValueError(f"pretrained {name!r} is a packaged name, but this installation has no {folder}.")
+        raise PretrainedError(name, f"is a packaged name, but this installation has no {folder}.")
     return folder
 
 
@@ -71,9 +126,9 @@ def _check_folder(path: Path) -> None:
         found = sorted(p.name + "/" * p.is_dir() for p in path.iterdir())
         shown = ", ".join(found[:10]) + (", …" if len(found) > 10 else "")
         hint = f"It holds {shown}." if found else "It is empty."
-    raise ValueError(
-        f"pretrained {str(path)!r} is neither a diffusers folder (no model_index.json) nor a step folder (no "
-        f"adapter and no pipeline). {hint}")
+    raise PretrainedError(
+        path, "is neither a diffusers folder (no model_index.json) nor a step folder (no adapter and no pipeline). "
+        + hint)
 
 
 def _looks_like_path(name: str) -> bool:
@@ -124,11 +179,13 @@ def unroll_pretrained(name: str | Path) -> tuple[str | Path, list[StepFolder]]:
         A diffusers folder or a hub id, and the step folders in the order in which they are put onto it.
 
     Raises:
-        ValueError: as :func:`resolve_pretrained`; or a step folder does not say what it was trained on.
+        PretrainedError: as :func:`resolve_pretrained`.
+        ValueError: a step folder does not say what it was trained on.
     """
     steps: list[StepFolder] = []
     while True:
-        source = resolve_pretrained(name)
+        with base_of(steps):
+            source = resolve_pretrained(name)
         step = read_step_folder(source) if isinstance(source, Path) else None
         if step is None or step.is_pipeline:
             return source, steps

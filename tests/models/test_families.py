@@ -8,6 +8,7 @@ import torch
 from diffkit.export import write_artifacts
 from diffkit.models import LatentDiffusion, StableDiffusion, StableDiffusionXL
 from diffkit.models.families.scratch import build_tokenizer
+from diffkit.utils.pretrained import PretrainedError
 
 
 def test_a_step_folder_with_adapters_is_its_base_with_them_merged(sd_folder, tmp_path):
@@ -89,3 +90,32 @@ def test_the_same_seed_builds_the_same_weights():
     one, two, other = tiny_sd_pipeline(1), tiny_sd_pipeline(1), tiny_sd_pipeline(2)
     assert torch.equal(one.unet.conv_in.weight, two.unet.conv_in.weight)
     assert not torch.equal(one.unet.conv_in.weight, other.unet.conv_in.weight)
+
+
+@pytest.mark.parametrize("family, folder", [(StableDiffusion, "sd_folder"), (StableDiffusionXL, "sdxl_folder")])
+def test_networks_without_values_have_the_layers_of_the_model(family, folder, request):
+    seen = {}
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    parts = family().load(request.getfixturevalue(folder), check=seen.update)
+    assert torch.equal(before, torch.get_rng_state())  # what is drawn afterwards does not depend on the check
+    assert set(seen) == set(family().component_names)
+    for name, network in seen.items():
+        assert {key: value.shape for key, value in network.named_parameters()} == \
+            {key: value.shape for key, value in parts[name].named_parameters()}
+        assert {value.device.type for value in network.parameters()} == {"meta"}
+        assert [key for key, _ in network.named_modules()] == [key for key, _ in parts[name].named_modules()]
+
+
+def test_what_the_check_raises_ends_the_loading_before_weights_are_read(sd_folder, tmp_path):
+    shutil.copytree(sd_folder, tmp_path / "sd")
+    for file in (tmp_path / "sd").rglob("*.safetensors"):
+        file.write_bytes(b"no weights at all")
+
+    def refuse(networks):
+        raise ValueError("not these")
+
+    with pytest.raises(ValueError, match="not these"):
+        StableDiffusion().load(tmp_path / "sd", check=refuse)
+    with pytest.raises(PretrainedError, match=r"sd' cannot be loaded"):
+        StableDiffusion().load(tmp_path / "sd")

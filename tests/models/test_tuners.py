@@ -1,5 +1,8 @@
 """What tuners make trainable, and the mistakes that they name."""
 
+import shutil
+import warnings
+
 import pytest
 import torch
 
@@ -56,6 +59,28 @@ def test_alpha_scales_the_update(sd_folder):
 def test_a_target_that_matches_nothing_is_an_error(sd_folder, targets, message):
     with pytest.raises(ValueError, match=message):
         build(sd_folder, type="LoRATuner", target_modules=targets)
+
+
+@pytest.mark.parametrize("tuner, message", [
+    ({"type": "LoRATuner", "target_modules": ["to_kk"]}, "no layer of 'unet' matches 'to_kk'"),
+    ({"type": "LoRATuner", "component": "text_encoder_2"}, "component is 'text_encoder_2', which this family lacks"),
+    ({"type": "FullTuner", "pattern": "attn3"}, "no parameter of 'unet' matches pattern 'attn3'")])
+def test_a_tuner_that_does_not_fit_is_refused_before_weights_are_read(sd_folder, tmp_path, tuner, message):
+    shutil.copytree(sd_folder, tmp_path / "sd")
+    for file in (tmp_path / "sd").rglob("*.safetensors"):
+        file.write_bytes(b"no weights at all")
+    with pytest.raises(ValueError, match=message):
+        build(tmp_path / "sd", **tuner)
+
+
+def test_gradient_checkpointing_of_all_components_warns_of_nothing(sd_folder):
+    tuners = {name: {"type": "LoRATuner", "component": name, "rank": 2} for name in ("unet", "text_encoder")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = LatentDiffusion(family={"type": "StableDiffusion"}, pretrained=str(sd_folder), tuners=tuners,
+                                gradient_checkpointing=True)
+    for network in (model.unet, model.text_encoder):
+        assert any(getattr(layer, "gradient_checkpointing", False) for layer in network.modules())
 
 
 @pytest.mark.parametrize("options, message", [

@@ -22,7 +22,7 @@ def test_text2images_hands_everything_on(calls, capsys):
     line = (
         "--pretrained mini-sd --step a/step1 b/step2 --images_num 2 --seed 7 --steps 5 --guidance 4 "
         "--height 64 --width 32 --device cpu --dtype float32 --negative text --vaemodel v --batch-size 3 "
-        "--out pictures"
+        "--allow-pickle --out pictures"
     )
     assert cli.main(["text2images", *line.split(), "--caption", "a dog", "a cat"]) == 0
     ((args, kwargs),) = calls
@@ -39,6 +39,7 @@ def test_text2images_hands_everything_on(calls, capsys):
         "dtype": "float32",
         "batch_size": 3,
         "vae": "v",
+        "allow_pickle": True,
         "out": "pictures",
     }
     assert capsys.readouterr().out == "out/0.png\nout/grid.png\n"
@@ -68,6 +69,7 @@ def test_demo_lora_makes_one_picture(calls, capsys):
     assert args == ("a sks dog", "w/step9", "mini-sd")
     assert kwargs == {
         "vaemodel": None,
+        "allow_pickle": False,
         "out": "d.png",
         "height": 64,
         "width": 64,

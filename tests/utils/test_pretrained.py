@@ -42,7 +42,7 @@ def test_hub_ids_pass_through(here):
 def test_a_word_is_no_hub_id(here):
     with pytest.raises(ValueError, match=r"neither a packaged name \(mini-sd, mini-sdxl\), nor a folder"):
         resolve_pretrained("stable-diffusion")
-    with pytest.raises(ValueError, match="pretrained is empty"):
+    with pytest.raises(ValueError, match="pretrained ' ' is empty"):
         resolve_pretrained(" ")
 
 

@@ -1,7 +1,7 @@
 """A family knows how the parts of one kind of pipeline are loaded, how they encode, and how they are sampled from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,17 @@ from transformers import CLIPTokenizer
 from diffkit.export.embeddings import apply_embeddings
 from diffkit.export.merge import merge_adapters
 from diffkit.export.reload import apply_adapters
+from diffkit.models.families.empty import empty_networks
 from diffkit.models.families.scratch import build_parts
-from diffkit.models.families.vae import load_vae
+from diffkit.models.families.vae import find_vae, load_vae, vae_part
 from diffkit.utils.device import dtype_option
 from diffkit.utils.placeholders import expand, placeholders, warn_of_cut
-from diffkit.utils.pretrained import check_tokenizer, unroll_pretrained
+from diffkit.utils.pretrained import base_of, check_tokenizer, unroll_pretrained
+from diffkit.utils.pretrained_files import ModelFiles, find_model, reading
 
 Parts = dict[str, Any]
+#: Looks at networks without values, by name, and raises where they are not as they should be.
+Check = Callable[[Mapping[str, nn.Module]], None]
 
 
 @dataclass
@@ -71,7 +75,7 @@ class Family(ABC):
     Args:
         scratch: configs of the components, built with random weights where no ``pretrained`` is given
             (see :func:`diffkit.models.families.scratch.build_parts`).
-        allow_pickle: also read ``.bin`` weights (``weights_only``), which the default refuses.
+        allow_pickle: also read ``.bin`` weights where there are no others (``weights_only``: tensors alone, no code).
     """
 
     pipeline_class: type[DiffusionPipeline]
@@ -87,12 +91,17 @@ class Family(ABC):
         """The trained or frozen networks, in the order of the checkpoint."""
         return ("unet", "vae", *(encoder for _, encoder, _ in self.text_parts))
 
-    def load(self, source: str | Path | None, vae: str | Path | None = None) -> Parts:
+    def load(self, source: str | Path | None, vae: str | Path | None = None, check: Check | None = None) -> Parts:
         """Loads every part in float32, or builds them from ``scratch`` where ``source`` is None.
 
         Args:
             source: a diffusers folder, a hub id, or a step folder (its adapters are merged into their base).
             vae: another folder or hub id for the VAE (a diffusers folder with a ``vae`` subfolder, or a VAE alone).
+            check: called with the networks before any weights are read: they have their layers and no values (they
+                lie on the meta device). What it raises ends the loading.
+
+        Raises:
+            PretrainedError: the model is not there, or not in a form that may be read.
         """
         if source is None:
             if self.scratch is None:
@@ -100,7 +109,8 @@ class Family(ABC):
                                  "'mini-sd', or family.scratch to begin with random weights.")
             return build_parts(self.scratch, self.text_parts)
         whole, adapters = unroll_pretrained(source) if isinstance(source, Path) else (source, [])
-        parts = self._load_whole(whole, vae)
+        with base_of(adapters):
+            parts = self._load_whole(find_model(whole), None if vae is None else find_vae(vae), check)
         components = {name: parts[name] for name in self.component_names}
         for step in adapters:
             apply_embeddings(parts, step, str(whole))
@@ -109,20 +119,25 @@ class Family(ABC):
                 merge_adapters(component)
         return parts
 
-    def _load_whole(self, source: str | Path, vae: str | Path | None) -> Parts:
-        options = {**dtype_option(torch.float32), **self._weights_option()}
-        parts: Parts = {"unet": UNet2DConditionModel.from_pretrained(source, subfolder="unet", **options),
-                        "vae": load_vae(vae or source, **options)}
-        for tokenizer, encoder, encoder_class in self.text_parts:
-            parts[tokenizer] = CLIPTokenizer.from_pretrained(source, subfolder=tokenizer)
-            check_tokenizer(parts[tokenizer], f"{source}/{tokenizer}")
-            parts[encoder] = encoder_class.from_pretrained(  # type: ignore[attr-defined]
-                source, subfolder=encoder, dtype=torch.float32, **self._weights_option())
-        noise = DDPMScheduler.from_pretrained(source, subfolder="scheduler")
+    def _load_whole(self, model: ModelFiles, vae: ModelFiles | None, check: Check | None) -> Parts:
+        model.check([name for name in self.component_names if name != "vae" or vae is None], self.allow_pickle)
+        vae = vae or model
+        vae.check([vae_part(vae)], self.allow_pickle)
+        if check is not None:
+            check(empty_networks(model, vae, self.text_parts))
+        options = dtype_option(torch.float32)
+        parts: Parts = {"vae": load_vae(vae, self.allow_pickle, **options)}
+        with reading(model):
+            parts["unet"] = UNet2DConditionModel.from_pretrained(
+                model.source, subfolder="unet", **options, **model.safetensors_option("unet"))
+            for tokenizer, encoder, encoder_class in self.text_parts:
+                parts[tokenizer] = CLIPTokenizer.from_pretrained(model.source, subfolder=tokenizer)
+                parts[encoder] = encoder_class.from_pretrained(  # type: ignore[attr-defined]
+                    model.source, subfolder=encoder, dtype=torch.float32, **model.safetensors_option(encoder))
+            noise = DDPMScheduler.from_pretrained(model.source, subfolder="scheduler")
+        for tokenizer, _, _ in self.text_parts:
+            check_tokenizer(parts[tokenizer], f"{model.source}/{tokenizer}")
         return {**parts, "noise_scheduler": noise, "scheduler": sampling_scheduler(noise)}
-
-    def _weights_option(self) -> dict[str, bool]:
-        return {} if self.allow_pickle else {"use_safetensors": True}
 
     @abstractmethod
     def encode_text(self, parts: Mapping[str, Any], prompts: Sequence[str]) -> Conditioning:

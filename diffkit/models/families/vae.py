@@ -5,26 +5,44 @@ from typing import Any
 
 from diffusers import AutoencoderKL
 
-from diffkit.utils.pretrained import resolve_pretrained
+from diffkit.utils.pretrained import as_the_user_named, resolve_pretrained
+from diffkit.utils.pretrained_files import ModelFiles, find_model, reading
 
 
-def load_vae(source: str | Path, **options: Any) -> AutoencoderKL:
-    """Loads the VAE of a pipeline, or one that stands alone.
+def find_vae(source: str | Path) -> ModelFiles:
+    """Looks for the VAE that is to take the place of a model's own, and loads nothing.
 
     Args:
         source: a packaged name, a diffusers folder, the folder of a VAE, or a hub id of either kind.
-        options: of ``from_pretrained``.
 
     Raises:
-        ValueError: it is none of these.
+        PretrainedError: it is none of these.
     """
     folder = Path(source).expanduser()
     if (folder / "config.json").is_file():
-        return AutoencoderKL.from_pretrained(folder, **options)
-    found = resolve_pretrained(source)
-    if isinstance(found, Path):
-        return AutoencoderKL.from_pretrained(found, subfolder="vae", **options)
-    try:
-        return AutoencoderKL.from_pretrained(found, **options)
-    except OSError:  # a pipeline on the hub, not a VAE alone
-        return AutoencoderKL.from_pretrained(found, subfolder="vae", **options)
+        return find_model(folder, key="vae")
+    with as_the_user_named(pretrained="vae"):
+        return find_model(resolve_pretrained(source), key="vae")
+
+
+def vae_part(model: ModelFiles) -> str:
+    """The folder of the VAE in ``model``; an empty text where ``model`` is the VAE."""
+    return "" if "config.json" in model.files and "vae/config.json" not in model.files else "vae"
+
+
+def load_vae(model: ModelFiles, allow_pickle: bool = False, **options: Any) -> AutoencoderKL:
+    """Loads the VAE of a pipeline, or one that stands alone.
+
+    Args:
+        model: of :func:`find_vae`, or the pipeline itself.
+        allow_pickle: also read ``.bin`` weights where there are no others.
+        options: of ``from_pretrained``.
+
+    Raises:
+        PretrainedError: it has none, or none that may be read.
+    """
+    part = vae_part(model)
+    model.check([part], allow_pickle)
+    with reading(model):
+        return AutoencoderKL.from_pretrained(
+            model.source, subfolder=part or None, **options, **model.safetensors_option(part))

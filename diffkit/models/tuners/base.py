@@ -1,7 +1,7 @@
 """A tuner decides what is trained. All is frozen before the first one acts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -30,11 +30,29 @@ class Tuner(ABC):
         Raises:
             ValueError: the model has no component of that name.
         """
-        components = model.components
+        return self.pick(model.components)
+
+    def pick(self, components: Mapping[str, nn.Module]) -> nn.Module:
+        """The same, of networks by name.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
         if self.component not in components:
             raise ValueError(f"{type(self).__name__}: component is {self.component!r}, which this family lacks; it has "
                              f"{', '.join(components)}{did_you_mean(self.component, components)}")
         return components[self.component]
+
+    def check(self, components: Mapping[str, nn.Module]) -> None:
+        """Looks whether this tuner fits networks, before their weights are read.
+
+        Args:
+            components: the networks by name; they may lie on the meta device, without values.
+
+        Raises:
+            ValueError: it does not fit.
+        """
+        self.pick(components)
 
     @abstractmethod
     def apply(self, model: "LatentDiffusion") -> None:

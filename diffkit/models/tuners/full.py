@@ -1,7 +1,10 @@
 """Train the weights themselves, all or by name."""
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from torch import nn
 
 from diffkit.export.artifacts import Artifact, PipelineArtifact
 from diffkit.models.tuners.base import Tuner
@@ -30,13 +33,16 @@ class FullTuner(Tuner):
             raise ValueError(f"FullTuner: pattern {pattern!r} is not a regular expression: {error}") from None
 
     def apply(self, model: "LatentDiffusion") -> None:
-        parameters = dict(self.module(model).named_parameters())
-        chosen = [name for name in parameters if self.pattern.search(name)]
-        if not chosen:
+        self.check(model.components)
+        for name, parameter in self.module(model).named_parameters():
+            if self.pattern.search(name):
+                parameter.requires_grad_(True)
+
+    def check(self, components: Mapping[str, nn.Module]) -> None:
+        names = [name for name, _ in self.pick(components).named_parameters()]
+        if not any(map(self.pattern.search, names)):
             raise ValueError(f"FullTuner: no parameter of {self.component!r} matches pattern {self.pattern.pattern!r}"
-                             f"{did_you_mean(self.pattern.pattern, parameters)}")
-        for name in chosen:
-            parameters[name].requires_grad_(True)
+                             f"{did_you_mean(self.pattern.pattern, names)}")
 
     def artifact(self, model: "LatentDiffusion") -> Artifact:
         return PipelineArtifact()

@@ -1,6 +1,6 @@
 """Low-rank adapters (Hu et al. 2021), through PEFT."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from diffkit.export.artifacts import AdapterArtifact, Artifact
 from diffkit.models.tuners.base import Tuner
 from diffkit.registry import TUNERS
 from diffkit.utils.near import did_you_mean
+from diffkit.utils.neural_compressor import hide_broken_neural_compressor
 
 if TYPE_CHECKING:
     from diffkit.models.latent_diffusion import LatentDiffusion
@@ -57,8 +58,9 @@ class LoRATuner(Tuner):
     def apply(self, model: "LatentDiffusion") -> None:
         from peft import LoraConfig
 
+        self.check(model.components)
+        hide_broken_neural_compressor()
         module = self.module(model)
-        self._check_targets(module)
         before = {id(parameter) for parameter in module.parameters() if parameter.requires_grad}
         module.add_adapter(LoraConfig(  # type: ignore[operator]
             r=self.rank, lora_alpha=self.alpha, target_modules=self.target_modules, lora_dropout=self.dropout,
@@ -68,10 +70,11 @@ class LoRATuner(Tuner):
                 parameter.data = parameter.data.to(torch.float32)  # trained weights stay fp32 under mixed precision
             parameter.requires_grad_("lora_" in name or id(parameter) in before)
 
-    def _check_targets(self, module: nn.Module) -> None:
+    def check(self, components: Mapping[str, nn.Module]) -> None:
         """PEFT is content when one of several targets matches; a target that matches nothing is a mistake."""
         import re
 
+        module = self.pick(components)
         layers = [name for name, layer in module.named_modules() if isinstance(layer, (nn.Linear, nn.Conv2d))]
         if isinstance(self.target_modules, str):
             found = {self.target_modules: any(re.fullmatch(self.target_modules, name) for name in layers)}

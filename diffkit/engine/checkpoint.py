@@ -58,7 +58,7 @@ def write_checkpoint(
     folder: str | Path,
     writers: Iterable[Callable[[Path], Any]],
     meta: dict[str, Any] | None = None,
-    expected: int = 0,
+    expected: Callable[[], int] = int,
 ) -> Path:
     """Writes a checkpoint so that no crash, kill or full disk leaves a half one under its name.
 
@@ -66,7 +66,7 @@ def write_checkpoint(
         folder: where it will stand; an existing folder of that name is replaced when the new one is complete.
         writers: each is called with the folder to write into, which is not yet the final one.
         meta: JSON values to keep in the manifest; ``step`` has to be that of the folder's name.
-        expected: about how many bytes it will have, for the message about a full disk.
+        expected: says about how many bytes it will have; asked where the disk is full.
 
     Returns:
         The folder.
@@ -87,7 +87,7 @@ def write_checkpoint(
         written = folder_size(aside)
         remove(aside)
         if is_disk_full(error):
-            raise _disk_full(folder, written, expected) from error
+            raise _disk_full(folder, written, expected()) from error
         raise
     except BaseException:
         remove(aside)

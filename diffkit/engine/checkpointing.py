@@ -60,7 +60,7 @@ def save(runner: Any, folder: Path) -> Path:
         try:
             require_room(runner)
             check_finite(_tensors(runner), runner.iter)
-            write_checkpoint(folder, writers, {"step": runner.iter}, checkpoint_bytes(runner))
+            write_checkpoint(folder, writers, {"step": runner.iter}, lambda: checkpoint_bytes(runner))
             runner.written_bytes = folder_size(folder)
         except Exception as caught:
             error = caught

@@ -5,6 +5,7 @@ from typing import Any
 from diffkit.engine.checkpoint import list_steps
 from diffkit.engine.errors import DiskFullError
 from diffkit.engine.files import folder_size, format_bytes, free_bytes
+from diffkit.engine.resume_checks import once
 
 _MENTION = 55  # bytes around each mention of a tensor's name, in the header of a file or in JSON
 
@@ -34,7 +35,7 @@ def _text_bytes(runner: Any) -> int:
     """Names, settings and the config: they count where the tensors are small."""
     mentions = 9 + 3 * _averages(runner)  # once for a weight, twice for each tensor that is kept with it, twice more
     names = sum(len(name) + _MENTION for name in runner.bare_model.trainable_parameters())
-    return mentions * names + 3 * len(runner.cfg.pretty_text)
+    return mentions * names + 3 * len(once(runner, "config_text", lambda: runner.cfg.pretty_text))
 
 
 def _averages(runner: Any) -> int:

@@ -145,7 +145,7 @@ def test_a_full_disk_is_told_with_what_is_expected(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(DiskFullError, match=r"step9: it needs about 5\.0 kB \(5000 bytes\), .* are free"):
-        ck.write_checkpoint(tmp_path / "step9", [writer], expected=5000)
+        ck.write_checkpoint(tmp_path / "step9", [writer], expected=lambda: 5000)
 
 
 def test_a_checkpoint_under_the_name_of_another_step_is_refused(tmp_path):

@@ -13,7 +13,7 @@ from typing import Any
 
 from diffkit.apis.measure import report
 from tests.faults.experiments import EXPERIMENTS, Experiment
-from tests.tiny import tiny_sd
+from tests.faults.training import small_model
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,9 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"there is no experiment {', '.join(unknown)}; there are {', '.join(EXPERIMENTS)}")
     file = args.out.with_suffix(".json")
     results = report.read_results(file) or {"experiments": {}}
-    pretrained = args.work_dir.absolute() / "tiny-sd"
+    pretrained = args.work_dir.absolute() / "small-sd"
     if not (pretrained / "model_index.json").is_file():
-        tiny_sd(pretrained)
+        small_model(pretrained)
     for name in args.experiments or EXPERIMENTS:
         done = results["experiments"].setdefault(name, {})
         if args.anew:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+STEPS = {"train_cfg.max_iters": 3}
 ROOT = Path(__file__).resolve().parents[2]
 _MODULE = "torch/algorithms/fp8_quant/_quant_common/helper_modules.py"
 
@@ -41,7 +42,8 @@ else:
 from pathlib import Path
 from diffkit.engine import Runner
 from tests.faults.training import config
-Runner.from_cfg(config(Path(work) / "run", Path(pretrained), {"train_cfg.max_iters": 3})).train()
+from tests.faults.compressor import STEPS
+Runner.from_cfg(config(Path(work) / "run", Path(pretrained), STEPS)).train()
 from diffkit.apis.load_pipeline import load_pipeline
 load_pipeline(pretrained, [Path(work) / "run" / "step2"], device="cpu")
 if os.path.exists(os.path.join(work, "fake")):
@@ -68,10 +70,15 @@ def compressor_trial(kind: str, work: Path, pretrained: Path) -> dict[str, Any]:
     said = result.stdout + result.stderr
     if result.returncode:
         return {"digest": None, "warned": None, "faults": [said[-3000:]]}
-    weights = (place / "run/step2/pytorch_lora_weights.safetensors").read_bytes()
     warned = "cannot be imported" in said
     faults = [] if warned == kind.startswith("broken") else [f"told: {warned}"]
-    return {"digest": hashlib.sha256(weights).hexdigest()[:16], "warned": warned, "faults": faults}
+    return {"digest": digest(place / "run"), "warned": warned, "faults": faults}
+
+
+def digest(work_dir: Path) -> str:
+    """Of the LoRA that a training of ``STEPS`` has left."""
+    weights = (work_dir / "step2/pytorch_lora_weights.safetensors").read_bytes()
+    return hashlib.sha256(weights).hexdigest()[:16]
 
 
 def _environment() -> dict[str, str]:

@@ -11,8 +11,8 @@ from tests.faults.trial import differences, resumed, undisturbed
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory, sd_folder):
-    return undisturbed(tmp_path_factory.mktemp("sound"), sd_folder, {})
+def sound(fault_work, small_sd):
+    return undisturbed(fault_work, small_sd, {})
 
 
 @pytest.mark.slow
@@ -23,8 +23,8 @@ def test_damage_of_every_kind_is_found(tmp_path, sound):
 
 
 @pytest.mark.slow
-def test_a_training_goes_on_from_the_one_before(tmp_path, sd_folder, sound):
-    job = Job(tmp_path / "run", sd_folder)
+def test_a_training_goes_on_from_the_one_before(tmp_path, small_sd, sound):
+    job = Job(tmp_path / "run", small_sd)
     shutil.copytree(sound, job.work_dir)
     (_, older), (_, newest) = list_steps(job.work_dir)
     damage(newest, older, 0)

@@ -1,17 +1,18 @@
-"""A full disk: nothing that was there is lost, the message says what is needed, and the training goes on."""
+"""A full disk: nothing that was there is lost, the message says what is needed, and the training goes on.
+
+Some of the cases; all of them are in the full form.
+"""
 
 import pytest
 
-from tests.faults.disk import CASES, NoSmallDisk, disk_trial
+from tests.faults.disk import NoSmallDisk, disk_trial
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
-def test_a_full_disk(tmp_path_factory, sd_folder, case):
-    work = tmp_path_factory.getbasetemp() / "full_disk"
-    work.mkdir(exist_ok=True)
+@pytest.mark.parametrize("case", ["before step 0", "in a checkpoint", "in log and tracker"])
+def test_a_full_disk(fault_work, small_sd, case):
     try:
-        trial = disk_trial(case, work, sd_folder)
+        trial = disk_trial(case, fault_work, small_sd)
     except NoSmallDisk as error:
         pytest.skip(str(error))
     assert trial["faults"] == []

@@ -6,8 +6,8 @@ from tests.faults.soak import soak_trial
 
 
 @pytest.mark.slow
-def test_open_files_stay_as_they_are(tmp_path, sd_folder):
-    trial = soak_trial(60, tmp_path, sd_folder)
+def test_open_files_stay_as_they_are(tmp_path, small_sd):
+    trial = soak_trial(60, tmp_path, small_sd)
     assert trial["samplings"] == 10
     assert len(trial["files"]) == 1
     assert trial["growth"] < 0.05

@@ -22,6 +22,7 @@ from diffkit.engine import Runner
 from diffkit.engine.hooks import CheckpointHook
 from diffkit.engine.interrupt import Interrupt
 from diffkit.registry import HOOKS
+from tests.tiny import tiny_sd
 
 ITERATIONS, INTERVAL = 12, 3
 LAST = f"step{ITERATIONS - 1}"
@@ -74,6 +75,13 @@ class Job:
     def log(self) -> Path:
         """The file with all that the process prints."""
         return self.prints or Path(f"{self.work_dir}.log{self.rank or ''}")
+
+
+def small_model(folder: Path) -> Path:
+    """Saves a pipeline with random weights, of two levels only, and returns the folder."""
+    down, up = ("CrossAttnDownBlock2D", "DownBlock2D"), ("UpBlock2D", "CrossAttnUpBlock2D")
+    levels = {"block_out_channels": (8, 16), "down_block_types": down, "up_block_types": up, "layers_per_block": 1}
+    return tiny_sd(folder, unet=levels)
 
 
 def config(work_dir: Path, pretrained: Path, changes: dict[str, Any]) -> Config:

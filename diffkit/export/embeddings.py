@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from diffkit.export.artifacts import EmbeddingArtifact
 from diffkit.export.reload import check_fits
-from diffkit.export.tensors import save_tensors
+from diffkit.export.tensors import read_tensors, save_tensors
 from diffkit.utils.placeholders import TOKENIZER_OF, add_placeholder, check_free, pool_at_end
 from diffkit.utils.step_folder import EMBEDDING_FILES, StepFolder
 
@@ -81,10 +80,7 @@ def read_embeddings(file: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: it holds something else.
     """
-    try:
-        tensors = load_file(file)
-    except Exception as error:  # safetensors raises an error of its own
-        raise ValueError(f"{file} cannot be read: {error}") from None
+    tensors = read_tensors(file)
     found = {token: rows.reshape(1, -1) if rows.dim() == 1 else rows for token, rows in tensors.items()}
     wrong = [token for token, rows in found.items() if rows.dim() != 2 or not len(rows)]
     if wrong or not found:

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from diffkit.export.peft_adapter import WEIGHTS_FILE
 from diffkit.export.signature import signature
+from diffkit.export.tensors import read_tensors
+from diffkit.utils.foreign_code import code_wanted
 from diffkit.utils.neural_compressor import hide_broken_neural_compressor
-from diffkit.utils.step_folder import StepFolder
+from diffkit.utils.step_folder import INFO_FILE, StepFolder
+from diffkit.utils.weight_files import pickled_files
 
 PREFIX = "base_model.model."
 
@@ -33,13 +35,21 @@ def check_fits(components: Mapping[str, nn.Module], step: StepFolder, target: st
             raise ValueError(
                 f"{step.path} holds an adapter of {name!r}, which {target!r} lacks: it was trained on "
                 f"{step.base!r}, a {kind}.")
-    for name, trained_on in step.info.get("structure", {}).items():
+    for name, trained_on in _structure(step).items():
         found = signature(components[name]) if name in components else None
         if found is not None and found["shapes"] != trained_on["shapes"]:
             raise ValueError(
                 f"{step.path} was trained on {step.base!r}, whose {name} has {_millions(trained_on)}; "
                 f"the {name} of {target!r} has {_millions(found)} and another structure. "
                 f"Load it onto {step.base!r}.")
+
+
+def _structure(step: StepFolder) -> dict[str, dict[str, Any]]:
+    found = step.info.get("structure", {})
+    if not isinstance(found, dict) or not all(
+            isinstance(part, dict) and part.keys() >= {"shapes", "parameters"} for part in found.values()):
+        raise ValueError(f"{step.path / INFO_FILE} is damaged: structure is not what this program writes.")
+    return found
 
 
 def apply_adapters(components: Mapping[str, nn.Module], step: StepFolder, target: str,
@@ -64,18 +74,17 @@ def apply_adapters(components: Mapping[str, nn.Module], step: StepFolder, target
 
 
 def _load_adapter(module: Any, folder: Path, name: str, target: str) -> None:
-    from peft import PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
     hide_broken_neural_compressor()
     active = _active_adapters(module)
     if name in getattr(module, "peft_config", {}):
         raise ValueError(f"name: an adapter {name!r} is there already.")
-    if not (folder / WEIGHTS_FILE).is_file():
-        raise ValueError(f"{folder} has a config of an adapter but no {WEIGHTS_FILE}.")
-    state = {_own_name(key, module): value for key, value in load_file(folder / WEIGHTS_FILE).items()}
+    state = {_own_name(key, module): value for key, value in _weights(folder).items()}
+    config = _config(folder)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several adapters are wanted
-        module.add_adapter(PeftConfig.from_pretrained(str(folder)), name)
+        module.add_adapter(config, name)
     expected = get_peft_model_state_dict(module, adapter_name=name, save_embedding_layers=False)
     wrong = sorted(expected.keys() ^ state.keys())
     wrong += [key for key in expected.keys() & state.keys() if expected[key].shape != state[key].shape]
@@ -92,6 +101,28 @@ def _load_adapter(module: Any, folder: Path, name: str, target: str) -> None:
     module.set_adapter([*active, name])
     module.requires_grad_(False)
     module.train(module.training)  # new layers are born in training mode, where their dropout is active
+
+
+def _weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of an adapter; only safetensors are read."""
+    path = folder / WEIGHTS_FILE
+    if not path.is_file():
+        others = pickled_files(other.name for other in folder.iterdir())
+        beside = f"; {', '.join(others)} is never read, for a pickle can hold code" if others else ""
+        raise ValueError(f"{folder} has a config of an adapter but no {WEIGHTS_FILE}{beside}.")
+    return read_tensors(path)
+
+
+def _config(folder: Path) -> Any:
+    """The config of an adapter; one that names packages or classes of its own is refused."""
+    from peft import PeftConfig
+
+    if fault := code_wanted(["adapter_config.json"], lambda file: folder / file):
+        raise ValueError(f"the adapter in {folder} {fault}.")
+    try:
+        return PeftConfig.from_pretrained(str(folder))
+    except (KeyError, TypeError, ValueError) as error:  # an unknown kind of adapter, or arguments of another kind
+        raise ValueError(f"the adapter in {folder} has a config that PEFT cannot read: {error!r}.") from error
 
 
 def _active_adapters(module: Any) -> list[str]:

@@ -1,9 +1,10 @@
 """What a ``step<N>`` folder of a training holds for others to load."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from diffkit.utils.foreign_code import read_config
 
 #: The file that says what a step folder holds; see :mod:`diffkit.export.writer`.
 INFO_FILE = "diffkit.json"
@@ -72,6 +73,8 @@ def read_step_folder(path: str | Path) -> StepFolder | None:
     base = info.get("base")
     for folder in adapters.values():
         base = base or read_json(folder / "adapter_config.json").get("base_model_name_or_path")
+    if base is not None and not isinstance(base, str):
+        raise ValueError(f"{path} does not say in words what it was trained on: base is {base!r}.")
     return StepFolder(path, is_pipeline, adapters, lora_file, base, info, embeddings)
 
 
@@ -88,9 +91,6 @@ def find_embeddings(path: Path) -> dict[str, list[Path]]:
 def read_json(path: Path) -> dict[str, Any]:
     """Reads a JSON object; ValueError names the file where it is damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_config(path)
+    except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object, not {type(content).__name__}.")
-    return content

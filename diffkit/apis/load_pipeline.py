@@ -10,7 +10,6 @@ from diffkit.utils.pretrained import (
     PretrainedError,
     as_the_user_named,
     base_of,
-    check_tokenizer,
     resolve_pretrained,
     unroll_pretrained,
 )
@@ -102,7 +101,8 @@ def _load_base(
     """The pipeline, and where its files are: a folder, or a hub id."""
     from diffusers import DiffusionPipeline
 
-    from diffkit.models.families.vae import find_vae, load_vae
+    from diffkit.models.families.networks import check_tokenizer, load_networks
+    from diffkit.models.families.vae import find_vae, load_vae, vae_part
     from diffkit.utils.pretrained_files import find_model, reading
 
     model = find_model(source)
@@ -111,16 +111,19 @@ def _load_base(
             source, "is no diffusers pipeline, or only a part of it was downloaded: there is no model_index.json.")
     networks = [name for name in model.parts() if name != "vae" or vae is None]
     model.check(networks, allow_pickle)
-    parts: dict[str, Any] = {}
-    if vae is not None:
-        parts["vae"] = load_vae(find_vae(vae), allow_pickle, **dtype_option(dtype))
+    other = None if vae is None else find_vae(vae)
+    if other is not None:
+        other.check([vae_part(other)], allow_pickle)
+    parts = load_networks(model, networks, dtype)
+    if other is not None:
+        parts["vae"] = load_vae(other, dtype)
     pickled = any(model.weights(name) == "pickle" for name in networks)
     with reading(model):
         pipe = DiffusionPipeline.from_pretrained(
             model.source, use_safetensors=None if pickled else True, **dtype_option(dtype), **parts)
     for name, part in pipe.components.items():
         if name.startswith("tokenizer") and part is not None:
-            check_tokenizer(part, f"{source}/{name}")
+            check_tokenizer(model, name, part, pipe.components.get(name.replace("tokenizer", "text_encoder")))
     pipe.register_to_config(_name_or_path=str(source))  # and not a folder of the cache
     return pipe, model.source
 
@@ -129,6 +132,7 @@ def _add_adapters(pipe: Any, folders: Sequence[StepFolder], target: str) -> None
     from torch import nn
 
     from diffkit.export import apply_adapters, apply_embeddings, check_fits
+    from diffkit.export.tensors import read_tensors
 
     names = []
     for number, folder in enumerate(folders):
@@ -139,7 +143,8 @@ def _add_adapters(pipe: Any, folders: Sequence[StepFolder], target: str) -> None
         elif folder.lora_file is not None:
             check_fits(pipe.components, folder, target)
             hide_broken_neural_compressor()
-            pipe.load_lora_weights(folder.path, weight_name=LORA_FILE, adapter_name=name)
+            read_tensors(folder.lora_file)  # says what is wrong with it
+            pipe.load_lora_weights(folder.path, weight_name=LORA_FILE, adapter_name=name, use_safetensors=True)
         if folder.adapters or folder.lora_file is not None:
             names.append(name)
     if any(folder.lora_file is not None and not folder.adapters for folder in folders):

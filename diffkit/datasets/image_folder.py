@@ -7,6 +7,7 @@ from pathlib import Path
 
 from diffkit.datasets.image_file import SUFFIXES, printable
 from diffkit.utils.near import did_you_mean
+from diffkit.utils.weight_files import is_archive
 
 #: Files that describe the images beside them.
 METADATA_NAMES = ("metadata.jsonl", "metadata.csv", "prior.json")
@@ -126,6 +127,11 @@ def _describes(name: str, stems: set[str]) -> bool:
 
 
 def _no_folder(folder: Path, argument: str) -> str:
+    if folder.is_file() and is_archive(folder):
+        return (
+            f"{argument} must be a folder, got the archive {printable(folder)!r}, and archives are not unpacked: "
+            "unpack it and give the folder"
+        )
     if folder.is_file():
         return (
             f"{argument} must be a folder, got the file {printable(folder)!r}: did you mean {argument}="

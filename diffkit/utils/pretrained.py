@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from diffkit.utils.near import nearest
 from diffkit.utils.step_folder import StepFolder, read_step_folder
+from diffkit.utils.weight_files import is_archive
 
 #: Names of the pipelines that may come with this package, and their folders in ``diffkit/miniatures``.
 PACKAGED = {"mini-sd": "mini_sd", "mini-sdxl": "mini_sdxl"}
@@ -91,6 +91,10 @@ def resolve_pretrained(name: str | Path) -> str | Path:
     if path.is_dir():
         _check_folder(path)
         return path
+    if path.is_file() and is_archive(path):
+        raise PretrainedError(
+            name, "is an archive, and archives are not unpacked: look what is in it, unpack it yourself and give the "
+            "folder.")
     if path.is_file():
         raise PretrainedError(
             name, "is a file; a diffusers folder is needed. A checkpoint in one file becomes one with "
@@ -150,24 +154,6 @@ def _beside(path: Path) -> str:
         return f" Did you mean {str(parent / near[0])!r}?"
     shown = ", ".join(found[:10]) + (", …" if len(found) > 10 else "")
     return f" Folders in {str(parent)!r}: {shown or 'none'}."
-
-
-def check_tokenizer(tokenizer: Any, where: str) -> None:
-    """Refuses a tokenizer that cannot be right.
-
-    ``CLIPTokenizer.from_pretrained`` of a missing or empty folder returns one of two tokens and endless
-    length, without a word.
-
-    Args:
-        tokenizer: a tokenizer of transformers.
-        where: the place that it was loaded from, for the message.
-
-    Raises:
-        ValueError: it has fewer tokens than there are bytes, or no maximum length.
-    """
-    if len(tokenizer) < 256 or tokenizer.model_max_length > 10_000:
-        raise ValueError(f"the tokenizer in {where} has {len(tokenizer)} tokens and a maximum length of "
-                         f"{tokenizer.model_max_length}: its files are missing or damaged.")
 
 
 def unroll_pretrained(name: str | Path) -> tuple[str | Path, list[StepFolder]]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from diffkit.utils.model_faults import model_fault
 from diffkit.utils.pretrained import PretrainedError
 from diffkit.utils.pretrained_hub import files_beneath, look_up
 from diffkit.utils.quiet import no_loading_bars
@@ -51,6 +52,8 @@ class ModelFiles:
     def check(self, parts: Iterable[str], allow_pickle: bool) -> None:
         """Refuses parts that lack weights, or that have only pickled ones unless they are allowed.
 
+        Refuses a model too whose configs ask for code, or whose weights are something else than they are called.
+
         Raises:
             PretrainedError: it names all of them.
         """
@@ -63,6 +66,8 @@ class ModelFiles:
             raise PretrainedError(
                 self.given, f"has only pickled weights (.bin){_of(pickled)}. A pickle can hold code, so it is read "
                 "only where you allow it, and then for its tensors alone.", self.key, flag="allow_pickle=True")
+        if fault := model_fault(self.source, self.files, kinds):
+            raise PretrainedError(self.given, fault, self.key)
 
     def safetensors_option(self, part: str) -> dict[str, bool]:
         """The argument of ``from_pretrained`` that takes the weights that are there."""

@@ -97,3 +97,9 @@ def index_fault(path: Path) -> str:
 def pickled_files(names: Iterable[str]) -> list[str]:
     """Those of some file names that are of pickles or archives."""
     return sorted(name for name in names if Path(name).suffix.lower() in PICKLES | ARCHIVES)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is an archive that people pack folders into; the zip files of torch are taken for pickles."""
+    return path.suffix.lower() in ARCHIVES or (
+        path.suffix.lower() not in PICKLES and real_kind(path).partition(",")[0].endswith("archive"))

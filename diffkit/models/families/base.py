@@ -9,17 +9,16 @@ from typing import Any
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler, UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTokenizer
 
 from diffkit.export.embeddings import apply_embeddings
 from diffkit.export.merge import merge_adapters
 from diffkit.export.reload import apply_adapters
 from diffkit.models.families.empty import empty_networks
+from diffkit.models.families.networks import load_network, load_tokenizer
 from diffkit.models.families.scratch import build_parts
 from diffkit.models.families.vae import find_vae, load_vae, vae_part
-from diffkit.utils.device import dtype_option
 from diffkit.utils.placeholders import expand, placeholders, warn_of_cut
-from diffkit.utils.pretrained import base_of, check_tokenizer, unroll_pretrained
+from diffkit.utils.pretrained import base_of, unroll_pretrained
 from diffkit.utils.pretrained_files import ModelFiles, find_model, reading
 
 Parts = dict[str, Any]
@@ -125,18 +124,12 @@ class Family(ABC):
         vae.check([vae_part(vae)], self.allow_pickle)
         if check is not None:
             check(empty_networks(model, vae, self.text_parts))
-        options = dtype_option(torch.float32)
-        parts: Parts = {"vae": load_vae(vae, self.allow_pickle, **options)}
+        parts: Parts = {"vae": load_vae(vae), "unet": load_network(UNet2DConditionModel, model, "unet")}
+        for tokenizer, encoder, encoder_class in self.text_parts:
+            parts[encoder] = load_network(encoder_class, model, encoder)
+            parts[tokenizer] = load_tokenizer(model, tokenizer, parts[encoder])
         with reading(model):
-            parts["unet"] = UNet2DConditionModel.from_pretrained(
-                model.source, subfolder="unet", **options, **model.safetensors_option("unet"))
-            for tokenizer, encoder, encoder_class in self.text_parts:
-                parts[tokenizer] = CLIPTokenizer.from_pretrained(model.source, subfolder=tokenizer)
-                parts[encoder] = encoder_class.from_pretrained(  # type: ignore[attr-defined]
-                    model.source, subfolder=encoder, dtype=torch.float32, **model.safetensors_option(encoder))
             noise = DDPMScheduler.from_pretrained(model.source, subfolder="scheduler")
-        for tokenizer, _, _ in self.text_parts:
-            check_tokenizer(parts[tokenizer], f"{model.source}/{tokenizer}")
         return {**parts, "noise_scheduler": noise, "scheduler": sampling_scheduler(noise)}
 
     @abstractmethod

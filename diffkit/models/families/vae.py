@@ -1,12 +1,13 @@
 """Where a VAE comes from: a pipeline, or a folder or hub id of its own."""
 
 from pathlib import Path
-from typing import Any
 
+import torch
 from diffusers import AutoencoderKL
 
+from diffkit.models.families.networks import load_network
 from diffkit.utils.pretrained import as_the_user_named, resolve_pretrained
-from diffkit.utils.pretrained_files import ModelFiles, find_model, reading
+from diffkit.utils.pretrained_files import ModelFiles, find_model
 
 
 def find_vae(source: str | Path) -> ModelFiles:
@@ -30,19 +31,14 @@ def vae_part(model: ModelFiles) -> str:
     return "" if "config.json" in model.files and "vae/config.json" not in model.files else "vae"
 
 
-def load_vae(model: ModelFiles, allow_pickle: bool = False, **options: Any) -> AutoencoderKL:
+def load_vae(model: ModelFiles, dtype: torch.dtype = torch.float32) -> AutoencoderKL:
     """Loads the VAE of a pipeline, or one that stands alone.
 
     Args:
-        model: of :func:`find_vae`, or the pipeline itself.
-        allow_pickle: also read ``.bin`` weights where there are no others.
-        options: of ``from_pretrained``.
+        model: of :func:`find_vae`, or the pipeline itself; ``ModelFiles.check`` has allowed it.
+        dtype: the number format of its weights.
 
     Raises:
-        PretrainedError: it has none, or none that may be read.
+        PretrainedError: it is damaged.
     """
-    part = vae_part(model)
-    model.check([part], allow_pickle)
-    with reading(model):
-        return AutoencoderKL.from_pretrained(
-            model.source, subfolder=part or None, **options, **model.safetensors_option(part))
+    return load_network(AutoencoderKL, model, vae_part(model), dtype)

@@ -35,8 +35,7 @@ def read_captions(
         ValueError: if a file cannot be understood (named, with the line), or if ``source`` names one kind and
             an image lacks it.
     """
-    if source not in SOURCES:
-        raise ValueError(f"captions must be one of {', '.join(SOURCES)}, got {source!r}")
+    check_source(source)
     captions: dict[str, list[str]] = {}
     notes = []
     if source in ("auto", "metadata"):
@@ -53,6 +52,13 @@ def read_captions(
         if source == "txt":
             _require(names, beside, "a caption in a .txt file beside it")
     return captions, notes
+
+
+def check_source(source: str) -> str:
+    """Returns the source of captions, or says which there are."""
+    if source not in SOURCES:
+        raise ValueError(f"captions must be one of {', '.join(SOURCES)}, got {source!r}")
+    return source
 
 
 def read_metadata(root: Path, column: str = "text") -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
+from diffkit.datasets.captions import check_source
 from diffkit.datasets.draw import Draw, as_draw
 from diffkit.datasets.image_file import printable
 from diffkit.datasets.pictures import DRAWN, DRAWN_SCENES, PictureSet, open_pictures
@@ -109,6 +110,7 @@ class ConceptDataset(Dataset):
             "resolution": resolution,
             "seed": seed,
         }
+        captions = check_source(captions)
         templates = choose_templates(learnable_property, template_file, instance_prompt, placeholder)
         if templates and captions == "auto":
             captions = "none"

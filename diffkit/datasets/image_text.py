@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
+from diffkit.datasets.captions import check_source
 from diffkit.datasets.draw import Draw, as_draw
 from diffkit.datasets.image_file import printable
 from diffkit.datasets.pictures import PictureSet, open_pictures
@@ -63,6 +64,7 @@ class ImageTextDataset(Dataset):
             raise ValueError(
                 "captions must be one of auto, txt, metadata: without captions there is no prompt"
             )
+        check_source(captions)
         self.seed = seed
         self.transforms = build_transforms(
             transforms, resolution=resolution, center_crop=center_crop, hflip=hflip

@@ -15,6 +15,11 @@ from diffkit.datasets.transforms import CenterCrop, Resize
 from tests.datasets.pictures import folder_of, noise
 
 
+def test_an_unknown_source_of_captions_is_refused_for_drawn_pictures_too():
+    with pytest.raises(ValueError, match="captions must be one of auto, txt, metadata, none, got 'onne'"):
+        ConceptDataset("shapes:striped_heart", "a photo of sks", captions="onne")
+
+
 def test_an_item_holds_the_picture_its_prompt_and_how_it_was_cut(tmp_path):
     dataset = ConceptDataset(folder_of(tmp_path, 2, 16, 12), "a photo of sks dog", resolution=8)
     item = dataset[1]

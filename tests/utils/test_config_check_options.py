@@ -127,3 +127,10 @@ def test_the_groups_of_a_measurement_are_looked_into():
     fault = fault_of(name, test_dataloader__dataset__groups__plain=3)
     assert fault.key == "test_dataloader.dataset.groups.plain"
     assert "dict" in fault.message
+
+
+@pytest.mark.parametrize("name", [LORA, "stable_diffusion_v15_text_to_image_lora"])
+def test_a_choice_that_a_data_set_does_not_have_is_refused(name):
+    faults = faults_of(find_config(name), train_dataloader__dataset__captions="onne")
+    (fault,) = (fault for fault in faults if fault.key == "train_dataloader.dataset.captions")
+    assert "captions must be one of auto, txt, metadata, none, got 'onne'" in fault.message

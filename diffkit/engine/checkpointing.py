@@ -100,9 +100,9 @@ def resume(runner: Any, source: str) -> None:
     gradients = 0 if whole else load_gradients(runner.optim_wrapper, state, names)
     load_log_history(runner.message_hub, load_tensors(state / "log.safetensors"))
     hooks = _load_hooks(runner, state, record["hooks"])
-    if record["world_size"] == runner.world_size:
+    if (state / f"{_GENERATORS}{runner.rank}.json").exists() and record["world_size"] == runner.world_size:
         set_generator_states(load_nest(state / f"{_GENERATORS}{runner.rank}"))
-    runner.train_loop.start_at(record["step"] + 1, record["draws"])
+    runner.train_loop.start_at(record["step"] + 1, record.get("draws"))
     for remark in remarks:
         runner.logger.info(remark)
     parts = [
@@ -111,7 +111,7 @@ def resume(runner: Any, source: str) -> None:
         f"{len(record['param_schedulers'])} schedules",
         *hooks,
         *([f"{gradients} gradients of an incomplete accumulation"] if gradients else []),
-        f"data from draw {record['draws']}",
+        f"data from draw {runner.train_loop.draws_before(record['step'] + 1)}",
         "random generators",
     ]
     runner.logger.info(f"Resumed {folder}: iteration {record['step'] + 1} comes next; {', '.join(parts)}.")

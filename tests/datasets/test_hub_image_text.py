@@ -9,7 +9,7 @@ import torch
 
 from diffkit.datasets import Draw, HubImageText, hub_rows
 from tests.datasets.pictures import folder_of, noise
-from tests.faults.bad_images import bombs, encoded
+from tests.faults.bombs import bombs, encoded
 
 
 class Image:

@@ -4,91 +4,32 @@ A case says what has to become of the file: refused, for a reason, or read, as a
 corners. ``write_cases`` gives well over fifty of them.
 """
 
-import io
-import os
 import pickle
-import struct
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, features
 
-RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
-CORNERS = (RED, GREEN, BLUE, WHITE)
-DAMAGED, UNKNOWN, PIXELS = "damaged or truncated", "not a picture of a known format", "pixels, allowed are"
+from tests.faults import bad_files
+from tests.faults.bombs import encoded, png
+from tests.faults.cases import GREEN, RED, WHITE, Case, corners, noise
 
-
-@dataclass(frozen=True)
-class Case:
-    """A file and what has to become of it.
-
-    Attributes:
-        kind: what is odd about it.
-        name: its name in the folder.
-        reason: part of the reason for which it is refused; None where it is read.
-        corners: colours of the four corners, in reading order, of a picture that is read; None leaves them open.
-        tolerance: how far a channel may be off.
-    """
-
-    kind: str
-    name: str
-    reason: str | None = None
-    corners: tuple[tuple[int, int, int], ...] | None = CORNERS
-    tolerance: int = 8
+DAMAGED, UNKNOWN = "damaged or truncated", "not a picture of a known format"
+BROKEN = f"{DAMAGED}|{UNKNOWN}"
 
 
 def write_cases(folder: Path) -> list[Case]:
     """Writes every case into ``folder`` and returns them; names differ."""
     folder.mkdir(parents=True, exist_ok=True)
     makers = (_truncated, _empty, _foreign, _wrong_suffix, _colours, _deep, _palette, _animated, _exif, _flipped,
-              _links, _names, _shapes, _no_files, _bombs)
+              *bad_files.MAKERS)
     cases = [case for make in makers for case in make(folder)]
     names = [case.name for case in cases]
     if len(set(names)) != len(names):
         raise ValueError("two cases have one name")
     return cases
-
-
-def corners(width: int = 48, height: int = 32) -> Image.Image:
-    """Red, green, blue and white quarters, in reading order."""
-    pixels = np.zeros((height, width, 3), np.uint8)
-    pixels[: height // 2, : width // 2], pixels[: height // 2, width // 2 :] = RED, GREEN
-    pixels[height // 2 :, : width // 2], pixels[height // 2 :, width // 2 :] = BLUE, WHITE
-    return Image.fromarray(pixels)
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    """The bytes of a file."""
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def png(width: int, height: int, pixels: bytes, depth: int = 8, colour: int = 2, extra: bytes = b"") -> bytes:
-    """A PNG whose header says what it is told, around compressed ``pixels``."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    """A chunk of a PNG with its checksum."""
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def zeros(count: int) -> bytes:
-    """``count`` zero bytes, compressed two hundredfold."""
-    packer, block = zlib.compressobj(1), bytes(1 << 20)
-    packed = b"".join(packer.compress(block) for _ in range(count >> 20))
-    return packed + packer.compress(bytes(count & (1 << 20) - 1)) + packer.flush()
-
-
-def noise(width: int = 64, height: int = 64, seed: int = 0) -> Image.Image:
-    """Random pixels: no format makes a small file of them."""
-    rng = np.random.default_rng(seed)
-    return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 def _truncated(folder: Path) -> Iterator[Case]:
@@ -98,14 +39,14 @@ def _truncated(folder: Path) -> Iterator[Case]:
         for share in (5, 2):
             name = f"cut_{share}.{suffix}"
             (folder / name).write_bytes(data[: len(data) * share // 6])
-            yield Case("truncated", name, "")
+            yield Case("truncated", name, BROKEN)
     for suffix, size in {"jpg": 3, "png": 20, "webp": 14}.items():
         (folder / f"head.{suffix}").write_bytes(encoded(noise(), kinds[suffix])[:size])
-        yield Case("truncated", f"head.{suffix}", "")
+        yield Case("truncated", f"head.{suffix}", BROKEN)
     if features.check("avif"):
         data = encoded(noise(), "AVIF")
         (folder / "cut.avif").write_bytes(data[: len(data) // 2])
-        yield Case("truncated", "cut.avif", "")
+        yield Case("truncated", "cut.avif", BROKEN)
 
 
 def _empty(folder: Path) -> Iterator[Case]:
@@ -231,117 +172,8 @@ def _flipped(folder: Path) -> Iterator[Case]:
     (folder / "flipped.png").write_bytes(data)
     yield Case("damaged inside", "flipped.png", DAMAGED)
     (folder / "no_pixels.png").write_bytes(png(0, 32, zlib.compress(b"")))
-    yield Case("damaged inside", "no_pixels.png", "")
+    yield Case("damaged inside", "no_pixels.png", BROKEN)
     (folder / "few_pixels.png").write_bytes(png(48, 32, zlib.compress(bytes(100))))
     yield Case("damaged inside", "few_pixels.png", DAMAGED)
     (folder / "huge_chunk.png").write_bytes(b"\x89PNG\r\n\x1a\n\x7f\xff\xff\xffIHDR" + bytes(30))
-    yield Case("damaged inside", "huge_chunk.png", "")
-
-
-def _links(folder: Path) -> Iterator[Case]:
-    outside = folder.parent / "outside"
-    outside.mkdir(exist_ok=True)
-    corners().save(outside / "secret.png")
-    corners().save(folder / "plain.png")
-    (folder / "out.png").symlink_to(outside / "secret.png")
-    (folder / "up.png").symlink_to("../outside/secret.png")
-    (folder / "chain.png").symlink_to("out.png")
-    (folder / "inside.png").symlink_to("plain.png")
-    (folder / "dead.png").symlink_to("nothing.png")
-    (folder / "round.png").symlink_to("round.png")
-    for name in ("out.png", "up.png", "chain.png"):
-        yield Case("link", name, "leaves the folder")
-    for name in ("dead.png", "round.png"):
-        yield Case("link", name, "cannot be read")
-    yield Case("link", "inside.png")
-    yield Case("link", "plain.png")
-
-
-ODD_NAMES = ("a b  c'\".png", "ünï 照片 🐕.png", "two\nlines.png", "-rf.png", "--help.png", "x" * 251 + ".png",
-             "a.b.tar.gz.png", "UPPER.PNG", "mIxEd.JpG", "%00$(touch x);&|.png", "esc\x1b[2J.png", "\u202egnp.png",
-             b"x\xff\xfe.png".decode("utf-8", "surrogateescape"), "a\\b.png", " .png")
-
-
-def _names(folder: Path) -> Iterator[Case]:
-    for name in ODD_NAMES:
-        (folder / name).write_bytes(encoded(corners(), "PNG"))
-        yield Case("odd name", name)
-    (folder / "bad\nname.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    yield Case("odd name", "bad\nname.png", "")
-
-
-def _shapes(folder: Path) -> Iterator[Case]:
-    Image.new("RGB", (1, 1), "red").save(folder / "dot.png")
-    yield Case("odd shape", "dot.png", corners=(RED,) * 4)
-    Image.new("RGB", (1, 60_000), "red").save(folder / "narrow.png")
-    yield Case("odd shape", "narrow.png", "too narrow")
-
-
-def _no_files(folder: Path) -> Iterator[Case]:
-    os.mkfifo(folder / "pipe.png")
-    yield Case("no file", "pipe.png", "not a file")
-
-
-def _bombs(folder: Path) -> Iterator[Case]:
-    for name, (content, reason) in bombs().items():
-        (folder / name).write_bytes(content)
-        yield Case("bomb", name, reason)
-    with open(folder / "bomb_sparse.png", "wb") as file:  # a terabyte that takes no room on the disk
-        file.write(encoded(corners(), "PNG"))
-        file.truncate(1 << 40)
-    yield Case("bomb", "bomb_sparse.png", "bytes, allowed are")
-
-
-def bombs() -> dict[str, tuple[bytes, str]]:
-    """Small files that would become gigabytes or hours, with the reasons for which they are refused."""
-    text = zeros(64 << 20)
-    dot = zlib.compress(bytes(4))
-    unpacks = "unpacks to far more"
-    return {
-        "bomb_400_mpx.png": (png(20_000, 20_000, zeros(20_000 * 2501), 1, 0), PIXELS),
-        "bomb_claimed.png": (png(100_000, 100_000, zlib.compress(b"")), PIXELS),
-        "bomb_144_mpx.png": (png(12_000, 12_000, zlib.compress(b"")), PIXELS),
-        "bomb_text.png": (png(1, 1, dot, extra=chunk(b"zTXt", b"Comment\0\0" + text)), unpacks),
-        "bomb_itext.png": (png(1, 1, dot, extra=chunk(b"iTXt", b"Comment\0\1\0\0\0" + text)), unpacks),
-        "bomb_profile.png": (png(1, 1, dot, extra=chunk(b"iCCP", b"icc\0\0" + text)), unpacks),
-        "bomb.jpg": (_patched("JPEG", _jpeg_size), PIXELS),
-        "bomb_scans.jpg": (_many_scans(), "scans of"),
-        "bomb.bmp": (_patched("BMP", lambda data: _put(data, 18, struct.pack("<ii", 50_000, 50_000))), PIXELS),
-        "bomb.tif": (_patched("TIFF", _tiff_size), PIXELS),
-        "bomb_screen.gif": (_patched("GIF", lambda data: _put(data, 6, b"\xff\xff\xff\xff")), PIXELS),
-        "bomb_frame.gif": (_patched("GIF", lambda data: _put(data, data.find(b"\x2c\0\0") + 5, b"\xff" * 4)), PIXELS),
-        "bomb.webp": (_WEBP_16383, PIXELS),
-    }
-
-
-#: A lossless WebP of 16,383 x 16,383 black pixels.
-_WEBP_16383 = bytes.fromhex("524946461a000000574542505650384c0e0000002ffebfff0f071011fd0f4444ff03")
-
-
-def _patched(kind: str, patch: Callable[[bytearray], None]) -> bytes:
-    data = bytearray(encoded(Image.new("P" if kind == "GIF" else "RGB", (8, 8)), kind))
-    patch(data)
-    return bytes(data)
-
-
-def _put(data: bytearray, place: int, content: bytes) -> None:
-    data[place : place + len(content)] = content
-
-
-def _jpeg_size(data: bytearray) -> None:
-    _put(data, data.find(b"\xff\xc0") + 5, struct.pack(">HH", 65_500, 65_500))
-
-
-def _tiff_size(data: bytearray) -> None:
-    start = struct.unpack("<I", data[4:8])[0]
-    for number in range(struct.unpack("<H", data[start : start + 2])[0]):
-        place = start + 2 + 12 * number
-        if struct.unpack("<H", data[place : place + 2])[0] in (256, 257):  # width and height
-            _put(data, place + 2, struct.pack("<HII", 4, 1, 100_000))
-
-
-def _many_scans() -> bytes:
-    """A JPEG that goes over its pixels 20,000 times."""
-    data = encoded(Image.new("L", (1024, 1024)), "JPEG", progressive=True)
-    last, end = data.rfind(b"\xff\xda"), data.rfind(b"\xff\xd9")
-    return data[:end] + data[last:end] * 20_000 + data[end:]
+    yield Case("damaged inside", "huge_chunk.png", BROKEN)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults import (
+    attacks,
     compressor,
     corruption,
     disk,
     each_operation,
+    images,
     kill,
     nonfinite,
     ranks,
@@ -184,6 +186,14 @@ def _save_time_seen(results: dict[str, Result]) -> str:
     return "; ".join(parts)
 
 
+def _images(key: str, work: Path, pretrained: Path) -> Result:
+    return images.images_trial(key, work / "images")
+
+
+def _attack(key: str, work: Path, pretrained: Path) -> Result:
+    return attacks.attack_trial(key, pretrained, work / "attack")
+
+
 def _list(values: Sequence[Any]) -> str:
     return ", ".join(map(str, values))
 
@@ -219,6 +229,11 @@ EXPERIMENTS: dict[str, Experiment] = {
                              _compressor_seen),
     "save_time": Experiment(f"a checkpoint every {save_time.INTERVAL} iterations", "it takes 5 % of the time at most",
                             save_time.configs(), _save_time, _save_time_seen),
+    "images": Experiment("odd and bad images, bombs among them", "each is read or refused as it should be, before "
+                         "step 0; a bomb within 1 s and 200 MB", ["cases", "bombs", *images.FORMATS], _images,
+                         images.seen),
+    "attacks": Experiment("a model with a pickle, an archive or code in it, for training and for sampling",
+                          "it is refused, its code is not run", list(attacks.ATTACKS), _attack, attacks.seen),
     **{name: Experiment(kind.title, kind.expected, ["tests"], whole_tests.runner(kind), whole_tests.seen)
        for name, kind in whole_tests.KINDS.items()},
 }

@@ -79,13 +79,10 @@ def load_tokenizer(model: ModelFiles, part: str, encoder: nn.Module) -> transfor
         PretrainedError: it is damaged, or has a vocabulary that cannot be right.
     """
     try:
-        with reading(model):
-            tokenizer = transformers.CLIPTokenizer.from_pretrained(model.source, subfolder=part)
-    except PretrainedError:
-        raise
-    except Exception as error:  # tokenizers raises Exception itself, and what its parts raise
+        tokenizer = transformers.CLIPTokenizer.from_pretrained(model.source, subfolder=part)
+    except Exception as error:  # the package tokenizers raises Exception itself
         said = str(error).strip().splitlines() or [type(error).__name__]
-        raise PretrainedError(model.given, f"has a damaged {part}: {said[0]}", model.key) from error
+        raise PretrainedError(model.given, f"lacks its {part}, or it is damaged: {said[0]}", model.key) from error
     check_tokenizer(model, part, tokenizer, encoder)
     return tokenizer
 

@@ -1,10 +1,11 @@
 """What tuners make trainable, and the mistakes that they name."""
 
-import shutil
 import warnings
 
+import diffusers
 import pytest
 import torch
+import transformers
 
 from diffkit.models import LatentDiffusion, LoRATuner
 
@@ -65,12 +66,16 @@ def test_a_target_that_matches_nothing_is_an_error(sd_folder, targets, message):
     ({"type": "LoRATuner", "target_modules": ["to_kk"]}, "no layer of 'unet' matches 'to_kk'"),
     ({"type": "LoRATuner", "component": "text_encoder_2"}, "component is 'text_encoder_2', which this family lacks"),
     ({"type": "FullTuner", "pattern": "attn3"}, "no parameter of 'unet' matches pattern 'attn3'")])
-def test_a_tuner_that_does_not_fit_is_refused_before_weights_are_read(sd_folder, tmp_path, tuner, message):
-    shutil.copytree(sd_folder, tmp_path / "sd")
-    for file in (tmp_path / "sd").rglob("*.safetensors"):
-        file.write_bytes(b"no weights at all")
+def test_a_tuner_that_does_not_fit_is_refused_before_weights_are_read(sd_folder, monkeypatch, tuner, message):
+    def read(*args, **options):
+        raise RuntimeError("weights are read")
+
+    for library in (diffusers.ModelMixin, transformers.PreTrainedModel):
+        monkeypatch.setattr(library, "from_pretrained", read)
     with pytest.raises(ValueError, match=message):
-        build(tmp_path / "sd", **tuner)
+        build(sd_folder, **tuner)
+    with pytest.raises(RuntimeError, match="weights are read"):
+        build(sd_folder, type="LoRATuner")
 
 
 def test_gradient_checkpointing_of_all_components_warns_of_nothing(sd_folder):

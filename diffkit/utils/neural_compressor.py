@@ -29,7 +29,8 @@ def hide_broken_neural_compressor() -> bool:
         if hasattr(module, "is_inc_available"):
             setattr(module, "is_inc_available", bool)  # noqa: B010
     logging.getLogger("diffkit").warning(
-        f"neural-compressor is installed and cannot be imported ({type(fault).__name__}: {fault}); LoRA does without it. "
+        f"neural-compressor is installed and cannot be imported ({type(fault).__name__}: {fault}); "
+        "LoRA does without it. "
         "pip install 'neural-compressor[pt]' mends it"
     )
     return True

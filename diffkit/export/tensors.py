@@ -1,4 +1,4 @@
-"""Tensors in safetensors files, to and fro."""
+"""Reading and writing tensors in safetensors files."""
 
 from collections.abc import Mapping
 from pathlib import Path

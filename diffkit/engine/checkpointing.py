@@ -54,8 +54,8 @@ def save(runner: Any, folder: Path) -> Path:
     if runner.rank == 0:
         writers = [
             lambda aside: _write_exports(runner, aside),
-            lambda aside: _write_state(runner, aside / STATE, gradients, generators),
             lambda aside: check_finite_files(aside, runner.iter),
+            lambda aside: _write_state(runner, aside / STATE, gradients, generators),  # checked in memory
         ]
         try:
             require_room(runner)

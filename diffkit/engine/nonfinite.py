@@ -41,7 +41,7 @@ def check_finite(tensors: Mapping[str, torch.Tensor], step: int) -> None:
 
 
 def check_finite_files(folder: Path, step: int) -> None:
-    """Refuses a folder with a safetensors file that holds a value that is not finite, exports included.
+    """Refuses a folder with a safetensors file that holds a value that is not finite.
 
     Raises:
         NonFiniteError: the message names file and tensor.

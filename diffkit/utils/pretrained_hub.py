@@ -37,17 +37,15 @@ def look_up(name: str) -> tuple[str | Path, frozenset[str]]:
             name, f"is given only to those who accept its terms on https://huggingface.co/{name} and log in with: "
             "hf auth login.") from error
     except RepositoryNotFoundError as error:
-        near = nearest(name, KNOWN)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise PretrainedError(
             name, "is neither a folder here nor a model on the Hugging Face hub, or it is private; then log in with: "
-            f"hf auth login.{hint}") from error
+            f"hf auth login.{_hint(name)}") from error
     except (OSError, HTTPError) as error:
         folder = cached(name)
         if folder is None:
             raise PretrainedError(
                 name, f"is neither a folder here nor in the cache of the Hugging Face hub, and {_reason(error)}."
-            ) from error
+                + _hint(name)) from error
         return folder, files_beneath(folder)
     return name, frozenset(file.rfilename for file in info.siblings or ())
 
@@ -67,6 +65,12 @@ def files_beneath(folder: Path) -> frozenset[str]:
     """The files of a folder and of its direct folders, as relative paths with ``/``."""
     found = [path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file()]
     return frozenset(path.relative_to(folder).as_posix() for path in found)
+
+
+def _hint(name: str) -> str:
+    """A well-known name that may have been meant."""
+    near = [] if name in KNOWN else nearest(name, KNOWN)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _reason(error: BaseException) -> str:

@@ -46,6 +46,10 @@ def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch):
 def test_a_hub_that_is_forbidden():
     with pytest.raises(PretrainedError, match="HF_HUB_OFFLINE is set"):  # as it is in all tests
         look_up("a/b")
+    with pytest.raises(PretrainedError, match="Did you mean 'segmind/small-sd'"):
+        look_up("segmnd/small-sd")
+    with pytest.raises(PretrainedError, match=r"forbids to download it\.$"):
+        look_up("segmind/small-sd")
 
 
 @pytest.mark.parametrize("files", [

@@ -184,6 +184,10 @@ class ConceptDataset(Dataset):
         """Height and width of the pictures that the model sees, in pixels."""
         return self.pictures.picture_size()
 
+    def name_at(self, index: int) -> str:
+        """The picture of an item, to name it in a message."""
+        return self.pictures.entries[index % len(self.pictures)].name
+
     def name_of(self, key: str) -> str | None:
         """The picture that a sample's ``key`` stands for, to name it in a message."""
         sets = [pictures for pictures in (self.pictures, self.prior_pictures) if pictures is not None]

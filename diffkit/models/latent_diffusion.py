@@ -192,12 +192,22 @@ class LatentDiffusion(BaseModel):
             keys: names of the pictures for the cache, one for each; None encodes them all.
         """
         vae: Any = self.get_submodule("vae")
-        with torch.no_grad() if self._is_frozen("vae") else nullcontext():
+        device = pixels.device.type
+        overflows = torch.get_autocast_dtype(device) == torch.float16  # the VAE of SDXL does, in this format
+        with (torch.no_grad() if self._is_frozen("vae") else nullcontext(),
+              torch.autocast(device, enabled=False) if overflows else nullcontext()):
             if self.latent_cache is None or keys is None:
                 posterior = vae.encode(pixels).latent_dist
             else:
                 posterior = self.latent_cache.posterior(pixels, keys, lambda missing: vae.encode(missing).latent_dist)
             return posterior.sample().float() * vae.config.scaling_factor
+
+    def non_finite_inputs(self, batch: dict[str, Any]) -> dict[str, list[int]]:
+        """The rows of a batch whose pixels, or else whose latents, are not finite, under ``pixels`` and ``latents``."""
+        pixels = ~batch["pixel_values"].isfinite().flatten(1).all(1)
+        latents = ~self.encode_images(batch["pixel_values"], batch.get("key")).isfinite().flatten(1).all(1)
+        return {"pixels": pixels.nonzero().flatten().tolist(),
+                "latents": (latents & ~pixels).nonzero().flatten().tolist()}
 
     def encode_prompts(self, batch: dict[str, Any]) -> Conditioning:
         """The conditioning of a batch: its prompts, and for SDXL the sizes of its pictures."""

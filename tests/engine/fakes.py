@@ -138,6 +138,8 @@ def make_config(work_dir, max_iters=6, **changes):
 class StopAfter(Hook):
     """Ends a training early, as a time limit would; it runs before the checkpoint is written."""
 
+    alters_training = False
+
     def __init__(self, iterations):
         self.iterations = iterations
 

@@ -5,7 +5,6 @@ off goes on where it was. Then a table is written.
 """
 
 import argparse
-import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -15,10 +14,12 @@ from diffkit.apis.measure import report
 from tests.faults.experiments import EXPERIMENTS, Experiment
 from tests.faults.training import small_model
 
+COMMAND = "python -m tests.faults"  # what is left of a suite that was broken off, this does
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs what has not been run and writes the table; 0 if everything was as it should be."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").splitlines()[0])
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT",
                         help=f"of {', '.join(EXPERIMENTS)} (default: all)")
     parser.add_argument("--out", type=Path, default=Path("docs/results/faults"), metavar="PATH",
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
             done[key] = _try(EXPERIMENTS[name], key, args.work_dir.absolute(), pretrained)
             faults = done[key]["faults"]
             print(f"{name} {key}: {faults or done[key].get('skipped_because') or 'as it should be'}", flush=True)
-            results["about"] = report.about(_command())
+            results["about"] = report.about(COMMAND)
             report.write_results(file, results)
     text = table(results)
     file.with_suffix(".md").write_text(text, encoding="utf-8")
@@ -83,10 +84,6 @@ def _try(experiment: Experiment, key: str, work: Path, pretrained: Path) -> dict
     except Exception as error:
         traceback.print_exc()
         return {"faults": [f"{type(error).__name__}: {error}"]}
-
-
-def _command() -> str:
-    return shlex.join(["python", "-m", "tests.faults", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

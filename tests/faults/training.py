@@ -41,8 +41,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "LoRA with prior pictures, 1 worker": {
         "train_dataloader.num_workers": 1,
         "train_dataloader.dataset.class_prompt": "a photo of a heart",
-        "train_dataloader.dataset.class_data_root": "shapes:cyan_triangle",
-        "train_dataloader.dataset.num_class_images": 0,
+        "train_dataloader.dataset.class_data_root": "shapes:scenes",
+        "train_dataloader.dataset.num_class_images": 5,
     },
 }
 

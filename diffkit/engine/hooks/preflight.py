@@ -18,6 +18,7 @@ class PreflightHook(Hook):
     """
 
     priority = "VERY_HIGH"
+    alters_training = False
 
     def before_train(self, runner: Any) -> None:
         """Refuses prompts that the tuners cannot learn from, and prints the table."""

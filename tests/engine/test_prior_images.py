@@ -159,7 +159,7 @@ def test_two_processes_paint_what_one_paints(tmp_path, dataset):
         )
         for rank in range(2)
     ]
-    outputs = [process.communicate(timeout=120)[0].split() for process in processes]
+    outputs = [process.communicate(timeout=120)[0].splitlines()[-1].split() for process in processes]  # after the log
     assert [process.returncode for process in processes] == [0, 0]
     assert sorted(painted for painted, _ in outputs) == ["2", "3"] and outputs[0][1] == outputs[1][1]
     alone = ConceptDataset(

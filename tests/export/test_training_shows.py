@@ -37,6 +37,7 @@ def trained(request, sd_folder, sdxl_folder, tmp_path_factory):
     """Case, base folder, step folder, and the pictures that the model shows, which are not the base's."""
     family, tuners = CASES[request.param]
     base = sd_folder if family == "StableDiffusion" else sdxl_folder
+    torch.manual_seed(0)  # adapters begin at random
     model = LatentDiffusion(family={"type": family}, pretrained=str(base), tuners=tuners)
     generator = torch.Generator().manual_seed(0)
     for parameter in model.trainable_parameters().values():

@@ -9,7 +9,6 @@ import errno
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -225,10 +224,13 @@ def verify_sizes(folder: str | Path) -> list[str]:
 
 
 def remove_checkpoint(folder: str | Path) -> None:
-    """Removes a checkpoint, its manifest first, so that a half removed one is never taken for a whole one."""
+    """Removes a checkpoint; it is renamed first, so that a half removed one never stands under its name."""
     folder = Path(folder)
-    (folder / MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(folder)
+    aside = folder.with_name(f"{_WRITING}{folder.name}")
+    remove(aside)
+    folder.rename(aside)
+    sync(folder.parent)
+    remove(aside)
 
 
 def clean_leftovers(work_dir: str | Path) -> list[Path]:

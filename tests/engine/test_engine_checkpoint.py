@@ -122,6 +122,24 @@ def test_rotation_keeps_the_newest_and_those_of_later_steps(tmp_path):
     assert [step for step, _ in ck.list_steps(tmp_path)] == [5, 7, 99]
 
 
+def test_a_rotation_that_is_killed_leaves_no_half_removed_step(tmp_path, monkeypatch):
+    for step in (1, 3):
+        write(tmp_path, step)
+
+    def killed(path):
+        (path / "manifest.json").unlink(missing_ok=True)
+        if path.exists():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ck, "remove", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ck.rotate(tmp_path, 1, tmp_path / "step3")
+    monkeypatch.undo()
+    assert [step for step, _ in ck.list_steps(tmp_path)] == [3]
+    ck.clean_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["step3"]
+
+
 def test_rotation_removes_nothing_if_the_newest_is_broken_or_all_are_kept(tmp_path):
     for step in (1, 3, 5):
         write(tmp_path, step)

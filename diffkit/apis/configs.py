@@ -57,9 +57,14 @@ def find_config(name: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: where there is neither; the message has the nearest names.
+        ValueError: the file is not Python. MMEngine builds any object that a YAML file names.
     """
     path = Path(name).expanduser()
     if path.is_file():
+        if path.suffix != ".py":
+            raise ValueError(
+                f"config must be a Python file (.py), given {str(name)!r}; other formats look like data and can run "
+                "code all the same when they are read")
         return path
     configs = {config.stem: config for config in list_configs()}
     stem = path.name.removesuffix(".py")

@@ -34,8 +34,9 @@ KINDS: dict[str, Kind] = {
     "prepared": Kind("adapters, learned vectors, checkpoints, tokenizers and configs of models that somebody prepared",
                      "nothing is executed, what is wrong is said in words",
                      ["tests/faults/test_input_adapters.py", "tests/faults/test_input_checkpoints.py",
-                      "tests/faults/test_input_configs.py", "tests/faults/test_input_weights.py", "tests/utils/test_foreign_code.py",
-                      "tests/utils/test_vocabulary.py", "tests/utils/test_weight_files.py"]),
+                      "tests/faults/test_input_configs.py", "tests/faults/test_input_weights.py",
+                      "tests/utils/test_foreign_code.py", "tests/utils/test_vocabulary.py",
+                      "tests/utils/test_weight_files.py"]),
     "configs": Kind("500 mutated configs", "all are rejected before weights load, the right key named in 95 %",
                     ["tests/utils/test_config_check_mutations.py"], {"DIFFKIT_ALL_MUTATIONS": "1"}),
 }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -37,5 +38,7 @@ def names_not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
 
 
 def _finite(value: Tensor) -> bool:
-    wide = value.float() if value.element_size() == 1 else value  # the 8-bit formats have no isfinite
-    return bool(wide.isfinite().all())
+    wide = value.float() if value.element_size() == 1 else value  # the 8-bit formats can neither be added nor asked
+    total = wide.sum(dtype=torch.promote_types(wide.dtype, torch.float32))
+    # A finite sum has finite terms, and is ten times faster to have. Finite terms may still have an infinite sum.
+    return bool(total.isfinite() or wide.isfinite().all())

@@ -86,6 +86,8 @@ def attack_trial(name: str, pretrained: Path, work: Path) -> dict[str, Any]:
             said[way] = str(error)
             if attack.words not in said[way]:
                 faults.append(f"{way}: {said[way]}")
+        except Exception as error:
+            faults.append(f"{way}: {type(error).__name__}, which is no message to a user: {error}")
         if marker.exists():
             faults.append(f"{way}: its code was run")
             marker.unlink()

@@ -135,7 +135,7 @@ def _misnamed(folder: Path, manifest: dict[str, Any]) -> list[str]:
     match, step = _STEP.fullmatch(folder.name), manifest["meta"].get("step")
     if match is None or step is None or int(match[1]) == step:
         return []
-    return [f"it is the checkpoint of step {step}"]
+    return [f"{MANIFEST} is that of the checkpoint of step {step}"]
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:

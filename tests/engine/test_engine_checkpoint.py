@@ -169,7 +169,7 @@ def test_a_full_disk_is_told_with_what_is_expected(tmp_path):
 def test_a_checkpoint_under_the_name_of_another_step_is_refused(tmp_path):
     write(tmp_path, 4).rename(tmp_path / "step9")
     write(tmp_path, 2).rename(tmp_path / "best")
-    assert ck.verify_checkpoint(tmp_path / "step9") == ["it is the checkpoint of step 4"]
+    assert ck.verify_checkpoint(tmp_path / "step9") == ["manifest.json is that of the checkpoint of step 4"]
     assert ck.verify_checkpoint(tmp_path / "best") == []
 
 

@@ -5,14 +5,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from diffkit.engine.checkpoint import find_latest, list_steps
+from diffkit.engine.checkpoint import MANIFEST, find_latest, list_steps
 from diffkit.engine.files import files_below
 
 KINDS = ("one bit", "some bytes", "zeros", "cut short", "grown", "emptied", "deleted", "swapped", "from the one before")
 
 
-def damage(folder: Path, older: Path, number: int) -> tuple[str, str]:
-    """Damages one file of a checkpoint, in a way that follows from ``number``.
+def damage(folder: Path, older: Path, number: int) -> tuple[str, list[str]]:
+    """Damages one file of a checkpoint, or swaps two, in a way that follows from ``number``.
 
     Args:
         folder: the checkpoint.
@@ -20,13 +20,13 @@ def damage(folder: Path, older: Path, number: int) -> tuple[str, str]:
         number: of the case.
 
     Returns:
-        The kind of damage, and the file.
+        The kind of damage, and the files that are not what they were.
     """
     chance = random.Random(f"damage {number}")
     kind = KINDS[number % len(KINDS)]
     files = [path for path in files_below(folder) if path.stat().st_size]
     path = chance.choice(files)
-    name = path.relative_to(folder)
+    names = [path.relative_to(folder)]
     if kind == "deleted":
         path.unlink()
     elif kind == "swapped":
@@ -34,14 +34,15 @@ def damage(folder: Path, older: Path, number: int) -> tuple[str, str]:
         content = path.read_bytes()
         path.write_bytes(other.read_bytes())
         other.write_bytes(content)
+        names.append(other.relative_to(folder))
     elif kind == "from the one before":
         changed = [each for each in files if (older / each.relative_to(folder)).read_bytes() != each.read_bytes()]
         path = chance.choice(changed)
-        name = path.relative_to(folder)
-        shutil.copy(older / name, path)
+        names = [path.relative_to(folder)]
+        shutil.copy(older / names[0], path)
     else:
         path.write_bytes(_damaged(path.read_bytes(), kind, chance))
-    return kind, name.as_posix()
+    return kind, [name.as_posix() for name in names]
 
 
 def _damaged(content: bytes, kind: str, chance: random.Random) -> bytes:
@@ -75,20 +76,22 @@ def corruption_trial(number: int, sound: Path, work: Path) -> dict[str, Any]:
         work: for the copy.
 
     Returns:
-        ``kind`` and ``file`` of the damage, ``said``: why it is passed over, ``faults``: empty at best.
+        ``kind`` and ``files`` of the damage, ``said``: why it is passed over, ``faults``: empty at best. Each damaged
+        file has to be named; where the manifest is one of them that is enough, for nothing can be compared with it.
     """
     copy = work / f"damaged{number}"
     copy.mkdir()
     (_, older), (_, newest) = list_steps(sound)[-2:]
     for folder in (older, newest):
         shutil.copytree(folder, copy / folder.name)
-    kind, name = damage(copy / newest.name, copy / older.name, number)
+    kind, names = damage(copy / newest.name, copy / older.name, number)
     found = find_latest(copy)
     said = [fault for folder, faults in found.skipped for fault in faults if folder.name == newest.name]
-    faults = [] if said else [f"{kind} of {name} was not found"]
+    faults = [] if said else [f"{kind} of {', '.join(names)} was not found"]
     if found.folder != copy / older.name:
         faults.append(f"{found.folder} was taken instead of {older.name}")
-    if not any(name in fault for fault in said):
-        faults.append(f"{name} is not named in: {'; '.join(said)}")
+    wanted = [MANIFEST] if MANIFEST in names else names
+    faults += [f"{name} is not named in: {'; '.join(said)}" for name in wanted
+               if not any(fault.startswith(name) for fault in said)]
     shutil.rmtree(copy)
-    return {"kind": kind, "file": name, "said": "; ".join(said)[:200], "faults": faults}
+    return {"kind": kind, "files": names, "said": "; ".join(said)[:200], "faults": faults}

@@ -101,7 +101,7 @@ def _corrupt(key: str, work: Path, pretrained: Path) -> Result:
 
 def _damages_seen(results: dict[str, Result]) -> str:
     counts = [f"{kind} {sum(result['kind'] == kind for result in results.values())}" for kind in corruption.KINDS]
-    files = len({result["file"] for result in results.values()})
+    files = len({name for result in results.values() for name in result["files"]})
     return f"{', '.join(counts)}; {files} different files"
 
 

@@ -1,4 +1,4 @@
-"""mini-sd, third part: the UNet and the text encoder, on the latents of the finished VAE."""
+"""mini-sd, fourth part: the UNet and the text encoder, on the latents of the finished VAE."""
 
 from mmengine.config import read_base
 
@@ -15,7 +15,7 @@ from diffkit.engine.hooks import EMAHook, SampleHook
 from diffkit.models import Denoising, FullTuner
 
 model.update(
-    pretrained="work_dirs/mini_sd_decoder/step4999",
+    pretrained="work_dirs/mini_sd_decoder_last/step2999",
     tuners=dict(
         unet=dict(type=FullTuner, component="unet"),
         text_encoder=dict(type=FullTuner, component="text_encoder")),

@@ -1,4 +1,4 @@
-"""mini-sd, fourth part: the UNet and the text encoder once more, on larger batches with more of the patterns."""
+"""mini-sd, fifth part: the UNet and the text encoder once more, on larger batches with more of the patterns."""
 
 from mmengine.config import read_base
 

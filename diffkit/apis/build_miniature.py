@@ -10,7 +10,8 @@ from diffkit.utils.step_folder import INFO_FILE, read_json
 
 #: The configs, in order, and how many processes train each; each begins with what the one before has left.
 #: Two processes train the small UNet faster than two threads do; the batch of the config is that of one process.
-PARTS = {"mini_sd_vae": 1, "mini_sd_decoder": 1, "mini_sd_unet": 1, "mini_sd_unet_longer": 2}
+PARTS = {"mini_sd_vae": 1, "mini_sd_decoder": 1, "mini_sd_decoder_last": 1,
+         "mini_sd_unet": 1, "mini_sd_unet_longer": 2, "mini_sd_unet_last": 2}
 
 
 def build_mini_sd(

@@ -123,10 +123,12 @@ def test_the_parts_are_trained_in_order_each_on_the_one_before(tmp_path, monkeyp
     monkeypatch.setattr(build_miniature, "train_part", train_part)
     monkeypatch.setattr(build_miniature, "package", lambda step, out, **more: packed.append((step, out, more)))
     build_miniature.build_mini_sd("out", work_dir=tmp_path, figures="f.md")
-    vae, decoder, unet, longer = (tmp_path / name / "step9" for name in build_miniature.PARTS)
-    assert trained == [("mini_sd_vae", None, 1), ("mini_sd_decoder", str(vae), 1),
-                       ("mini_sd_unet", str(decoder), 1), ("mini_sd_unet_longer", str(unet), 2)]
-    assert packed == [(longer, "out", {"figures": "f.md"})]
+    names = ["mini_sd_vae", "mini_sd_decoder", "mini_sd_decoder_last",
+             "mini_sd_unet", "mini_sd_unet_longer", "mini_sd_unet_last"]
+    steps = [tmp_path / name / "step9" for name in names]
+    before = [None, *map(str, steps[:-1])]
+    assert trained == list(zip(names, before, [1, 1, 1, 1, 2, 2], strict=True))
+    assert packed == [(steps[-1], "out", {"figures": "f.md"})]
 
 
 def test_a_part_that_is_trained_is_not_trained_again(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """The model and everything that fills its slots."""
 
-from diffkit.models.distillers import Distiller
+from diffkit.models.distillers import DenoiserDistiller, Distiller
 from diffkit.models.families import Conditioning, Family, StableDiffusion, StableDiffusionXL
 from diffkit.models.generation import GenerationSettings, generate
 from diffkit.models.latent_diffusion import LatentDiffusion
@@ -20,8 +20,8 @@ from diffkit.models.timesteps import (
 from diffkit.models.tuners import FullTuner, LoRATuner, TextualInversion, Tuner
 
 __all__ = [
-    "Conditioning", "CubicTimesteps", "DebiasedWeight", "Denoising", "Distiller", "EarlierTimesteps", "Family",
-    "FullTuner", "GenerationSettings", "HuberLoss", "InputPerturbation", "LatentDiffusion", "LaterTimesteps",
-    "LoRATuner", "MSELoss", "MinSNRWeight", "Objective", "OffsetNoise", "Pruner", "PyramidNoise", "Quantizer",
+    "Conditioning", "CubicTimesteps", "DebiasedWeight", "DenoiserDistiller", "Denoising",
+    "Distiller", "EarlierTimesteps", "Family", "FullTuner", "GenerationSettings", "HuberLoss", "InputPerturbation",
+    "LatentDiffusion", "LaterTimesteps", "LoRATuner", "MSELoss", "MinSNRWeight", "Objective", "OffsetNoise", "Pruner", "PyramidNoise", "Quantizer",
     "RangeTimesteps", "Reconstruction", "SmoothL1Loss", "StableDiffusion", "StableDiffusionXL", "Step",
     "TextualInversion", "Tuner", "UniformTimesteps", "WhiteNoise", "generate"]

@@ -11,7 +11,7 @@ from mmengine.model import BaseModel
 from PIL import Image
 from torch import Tensor, nn
 
-from diffkit.export.artifacts import Artifact
+from diffkit.export.artifacts import Artifact, PipelineArtifact
 from diffkit.export.size import export_bytes
 from diffkit.models.cache import LatentCache, TextCache
 from diffkit.models.families.base import Conditioning
@@ -63,13 +63,14 @@ class LatentDiffusion(BaseModel):
         self.family = FAMILIES.build(family)
         self.pretrained = pretrained
         self.tuners = {name: TUNERS.build(config) for name, config in tuners.items()}
+        self.pruner = PRUNERS.build(pruner) if pruner else None
+        self.distiller = DISTILLERS.build(distiller) if distiller else None
         self.prior_loss_weight = prior_loss_weight
         self.settings = GenerationSettings(**(generation or {}))
         with as_the_user_named(**_KEYS):
             self.source = None if pretrained is None else resolve_pretrained(pretrained)
-            check = None if pruner else self._check_tuners  # a pruner makes other layers of them
-            self._take_parts(self.family.load(self.source, vae=vae, check=check))
-        self._fill_slots(objective, pruner, quantizer, distiller)
+            self._take_parts(self.family.load(self.source, vae=vae, check=self._check_slots))
+        self._fill_slots(objective, quantizer)
         if gradient_checkpointing:
             self._checkpoint_gradients()
         self._cast_frozen(frozen_dtype)
@@ -84,22 +85,24 @@ class LatentDiffusion(BaseModel):
         for name in self.family.component_names:
             self.add_module(name, parts[name])
 
-    def _check_tuners(self, components: Mapping[str, nn.Module]) -> None:
+    def _check_slots(self, components: Mapping[str, nn.Module]) -> None:
+        """Looks at networks without values, in the order in which the slots will act."""
+        student = components if self.pruner is None else self.pruner.preview(components)
         for tuner in self.tuners.values():
-            tuner.check(components)
+            tuner.check(student)
+        if self.distiller is not None:
+            self.distiller.check(components, student)
 
-    def _fill_slots(self, objective: dict | None, pruner: dict | None, quantizer: dict | None,
-                    distiller: dict | None) -> None:
+    def _fill_slots(self, objective: dict | None, quantizer: dict | None) -> None:
         """Builds what fills the slots and lets it act. This is the one place that decides the order."""
         self.objective = OBJECTIVES.build(objective or {"type": "Denoising"})
-        self.distiller = DISTILLERS.build(distiller) if distiller else None
         self.quantizer = QUANTIZERS.build(quantizer) if quantizer else None
         for component in self.components.values():
             component.requires_grad_(False)
         if self.distiller is not None:
             self.distiller.take_teacher(self)  # before the student changes
-        if pruner:
-            PRUNERS.build(pruner).apply(self)
+        if self.pruner is not None:
+            self.pruner.apply(self)
         for tuner in self.tuners.values():
             tuner.apply(self)
         if self.quantizer is not None:
@@ -330,13 +333,16 @@ class LatentDiffusion(BaseModel):
             self.quantizer.load_state(self, {name: state[name] for name in quantizer_state})
 
     def frozen_digest(self) -> str:
-        """SHA-256 over names and values of the frozen weights, hexadecimal."""
+        """SHA-256 over names and values of the frozen weights and of a teacher's, hexadecimal."""
+        frozen = {component_name: {name: parameter for name, parameter in component.named_parameters()
+                                   if not parameter.requires_grad}
+                  for component_name, component in self.components.items()}
+        taught = {} if self.distiller is None else {"teacher": self.distiller.frozen_tensors()}
         digest = hashlib.sha256()
-        for component_name, component in self.components.items():
-            for name, parameter in sorted(component.named_parameters()):
-                if not parameter.requires_grad:
-                    digest.update(f"{component_name}.{name}".encode())
-                    digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        for owner, tensors in {**frozen, **taught}.items():
+            for name, tensor in sorted(tensors.items()):
+                digest.update(f"{owner}.{name}".encode())
+                digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     def artifacts(self) -> list[Artifact]:
@@ -352,4 +358,6 @@ class LatentDiffusion(BaseModel):
         found = [tuner.artifact(self) for tuner in self.tuners.values()]
         if self.quantizer is not None:
             found.append(self.quantizer.artifact(self))
+        if self.pruner is not None:  # an adapter or a word alone would not fit the model that was named
+            found.append(PipelineArtifact())
         return list(dict.fromkeys(found))

@@ -28,14 +28,18 @@ def test_slots_act_in_one_order(sd_folder, monkeypatch):
             self.name = name
 
         def __getattr__(self, event):
-            return lambda *args: order.append(f"{self.name}.{event}")
+            return lambda *args: (order.append(f"{self.name}.{event}"), args[0])[1]
 
     for registry, name in ((DISTILLERS, "distiller"), (PRUNERS, "pruner"), (QUANTIZERS, "quantizer")):
         monkeypatch.setattr(registry, "build", lambda config, name=name: Recorder(name))
-    apply = LoRATuner.apply
+    apply, check = LoRATuner.apply, LoRATuner.check
+    monkeypatch.setattr(LoRATuner, "check", lambda self, parts: (order.append("tuner.check"), check(self, parts)))
     monkeypatch.setattr(LoRATuner, "apply", lambda self, model: (order.append("tuner.apply"), apply(self, model)))
     build(sd_folder, distiller={"type": "x"}, pruner={"type": "x"}, quantizer={"type": "x"})
-    assert order == ["distiller.take_teacher", "pruner.apply", "tuner.apply", "quantizer.apply", "distiller.attach"]
+    checks = ["pruner.preview", "tuner.check", "distiller.check"]
+    assert order[:3] == checks  # before weights are read
+    assert [event for event in order if event not in checks] == [
+        "distiller.take_teacher", "pruner.apply", "tuner.apply", "quantizer.apply", "distiller.attach"]
 
 
 def test_only_what_a_tuner_names_is_trained(sd_folder):
@@ -96,6 +100,31 @@ def test_cached_latents_are_drawn_anew_from_the_same_distribution(sd_folder):
     assert len(model.latent_cache) == 1
     assert torch.equal(first, uncached)
     assert not torch.equal(first, second)
+
+
+def test_pictures_that_are_not_finite_are_told_by_row(sd_folder, monkeypatch):
+    model, data = build(sd_folder), batch(3)
+    assert model.non_finite_inputs(data) == {"pixels": [], "latents": []}
+    data["pixel_values"][1, 0, 0, 0] = float("nan")
+    encode = model.components["vae"].encode
+
+    def overflowing(pixels):
+        encoded = encode(pixels)
+        encoded.latent_dist.mean[2] = float("inf")
+        return encoded
+
+    monkeypatch.setattr(model.components["vae"], "encode", overflowing)
+    assert model.non_finite_inputs(data) == {"pixels": [1], "latents": [2]}
+
+
+def test_the_vae_runs_in_float32_where_the_rest_runs_in_float16(sd_folder):
+    model, pixels = build(sd_folder), batch()["pixel_values"]
+    kinds = []
+    model.components["vae"].encoder.conv_out.register_forward_hook(lambda *given: kinds.append(given[-1].dtype))
+    for dtype in (torch.float16, torch.bfloat16):
+        with torch.autocast("cpu", dtype):
+            model.encode_images(pixels)
+    assert kinds == [torch.float32, torch.bfloat16]
 
 
 def test_caches_are_off_where_what_made_them_is_trained(sd_folder):

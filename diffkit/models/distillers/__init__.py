@@ -1,5 +1,8 @@
 """What a teacher adds to the loss: the slot, which is attached last."""
 
 from diffkit.models.distillers.base import Distiller
+from diffkit.models.distillers.denoiser import DenoiserDistiller
+from diffkit.models.distillers.objective import DistillObjective
+from diffkit.models.distillers.pairs import PAIRS
 
-__all__ = ["Distiller"]
+__all__ = ["PAIRS", "DenoiserDistiller", "DistillObjective", "Distiller"]

@@ -1,6 +1,7 @@
 """A distiller compares the student with a teacher on the same noisy latents, timesteps and text."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,18 @@ if TYPE_CHECKING:
 
 class Distiller(nn.Module, ABC):
     """Fills the ``distiller`` slot of :class:`~diffkit.models.LatentDiffusion`."""
+
+    def check(self, before: Mapping[str, nn.Module], after: Mapping[str, nn.Module]) -> None:
+        """Looks whether this distiller fits networks, before their weights are read; all fit, by default.
+
+        Args:
+            before: the networks by name, as they are loaded; they may lie on the meta device, without values.
+            after: the same after the pruner.
+
+        Raises:
+            ValueError: it does not fit.
+        """
+        return
 
     @abstractmethod
     def take_teacher(self, model: "LatentDiffusion") -> None:
@@ -30,3 +43,11 @@ class Distiller(nn.Module, ABC):
     @abstractmethod
     def losses(self, step: Step) -> dict[str, Tensor]:
         """Runs the teacher on the step and returns terms named ``loss_*``, each a scalar."""
+
+    def frozen_tensors(self) -> Mapping[str, Tensor]:
+        """The teacher's weights by name: no checkpoint holds them, so a resumed training compares their hash."""
+        return {}
+
+    def describe(self) -> str:
+        """One line for the table that is printed before training."""
+        return type(self).__name__

@@ -77,6 +77,13 @@ ROLES = (
     Role("model.quantizer", "QUANTIZERS"),
     Role("model.distiller", "DISTILLERS"),
     Role(
+        "model.distiller.objectives.*",
+        untyped="diffkit.models.distillers.objective.DistillObjective",
+        plain=True,
+        names=("loss_output", "loss_feature"),
+    ),
+    Role("model.distiller.objectives.*.loss", "LOSSES"),
+    Role(
         "model_wrapper_cfg",
         "MODEL_WRAPPERS",
         "mmengine.model.MMDistributedDataParallel",

@@ -1,0 +1,85 @@
+"""The teacher: a frozen UNet that no optimizer, no checkpoint and no other process sees."""
+
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from diffkit.models.distillers.recorder import Recorder
+from diffkit.models.step import Step
+from diffkit.utils.pretrained import as_the_user_named, resolve_pretrained
+
+if TYPE_CHECKING:
+    from diffkit.models.latent_diffusion import LatentDiffusion
+
+#: What a teacher's UNet must have in common with the student's, for both see the same latents and the same text.
+_SHARED = ("in_channels", "out_channels", "cross_attention_dim", "addition_embed_type",
+           "projection_class_embeddings_input_dim")
+
+
+class FrozenTeacher:
+    """Runs a frozen UNet beside the student. It is no module of the model, so nothing that walks modules finds it.
+
+    Args:
+        unet: the teacher's network; frozen here.
+        dtype: the number format of its weights.
+    """
+
+    def __init__(self, unet: nn.Module, dtype: torch.dtype) -> None:
+        self.unet: Any = unet.requires_grad_(False).eval().to(dtype)
+
+    @classmethod
+    def copy_of(cls, model: "LatentDiffusion", dtype: torch.dtype) -> "FrozenTeacher":
+        """The model's own UNet as it is now."""
+        return cls(deepcopy(model.get_submodule("unet")), dtype)
+
+    @classmethod
+    def from_pretrained(cls, name: str, model: "LatentDiffusion", dtype: torch.dtype) -> "FrozenTeacher":
+        """The UNet of another pipeline; adapters of a step folder are merged into it.
+
+        Raises:
+            PretrainedError: it cannot be loaded.
+            ValueError: it does not see the same latents, noise and text as the model.
+        """
+        with as_the_user_named(pretrained="model.distiller.teacher"):
+            parts = model.family.load(resolve_pretrained(name))
+        faults = _differences(parts, model)
+        if faults:
+            raise ValueError(f"model.distiller.teacher {name!r} cannot teach {model.pretrained!r}: "
+                             + "; ".join(faults) + ".")
+        return cls(parts["unet"], dtype)
+
+    def run(self, step: Step, layers: Iterable[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The teacher's prediction on a step, [B, C, h, w] in float32, and the outputs of some of its layers."""
+        recorder = Recorder(self.unet, layers)
+        with torch.inference_mode(), recorder:
+            dtype = self.unet.dtype
+            arguments = step.conditioning.to(dtype).unet_arguments()
+            prediction = self.unet(step.noisy_latents.to(dtype), step.timesteps, **arguments).sample.float()
+        # tensors of inference mode cannot be kept for the backward pass; their copies can
+        return prediction.clone(), {path: output.clone() for path, output in recorder.outputs.items()}
+
+    def apply(self, move: Callable[[Tensor], Tensor]) -> None:
+        """Does to the weights what is done to the model's: moves them to a device."""
+        self.unet._apply(move)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Its weights, by name."""
+        return dict(self.unet.state_dict())
+
+
+def _differences(parts: Mapping[str, Any], model: "LatentDiffusion") -> list[str]:
+    """What keeps the parts of another pipeline from teaching the model."""
+    taught: Any = model.get_submodule("unet")
+    found = [(f"unet.{name}", parts["unet"].config.get(name), taught.config.get(name)) for name in _SHARED]
+    own: Any = model.get_submodule("vae")
+    schedule, other = model.noise_scheduler, parts["noise_scheduler"]
+    found += [(f"scheduler.{name}", other.config[name], schedule.config[name])
+              for name in ("prediction_type", "num_train_timesteps")]
+    found.append(("vae.scaling_factor", parts["vae"].config.scaling_factor, own.config.scaling_factor))
+    faults = [f"its {name} is {theirs!r}, the model's is {ours!r}" for name, theirs, ours in found if theirs != ours]
+    if not faults and not torch.allclose(other.alphas_cumprod, schedule.alphas_cumprod.to(other.alphas_cumprod)):
+        faults.append("its noise schedule is another one")
+    return faults

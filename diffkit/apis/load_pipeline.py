@@ -59,7 +59,7 @@ def load_pipeline(
     source, below, folders = _arrange(pretrained, steps)
     with base_of(below):
         pipe, place = _load_base(source, number_format, vae, allow_pickle)
-    _add_adapters(pipe, [*below, *folders], str(source))
+    _add_adapters(pipe, below, folders, str(source))
     if scheduler:
         _sample_as_in_training(pipe, place)
     pipe.set_progress_bar_config(disable=True)
@@ -128,16 +128,26 @@ def _load_base(
     return pipe, model.source
 
 
-def _add_adapters(pipe: Any, folders: Sequence[StepFolder], target: str) -> None:
+def _add_adapters(pipe: Any, below: Sequence[StepFolder], others: Sequence[StepFolder], target: str) -> None:
+    """Puts ``below`` onto the pipeline, each trained on what was there then, and ``others``, each trained alone."""
     from torch import nn
 
-    from diffkit.export import apply_adapters, apply_embeddings, check_fits
+    from diffkit.export import apply_adapters, apply_delta, apply_embeddings, check_fits, merge_adapters
     from diffkit.export.tensors import read_tensors
 
-    names = []
+    names: list[str] = []
+    before: dict[str, Any] = {}
+    folders = [*below, *others]
     for number, folder in enumerate(folders):
         name = f"step_{number}"
         apply_embeddings(pipe.components, folder, target)
+        on_top = number < len(below) or _trained_on(folder, folders[:number])
+        if folder.delta is not None and on_top and names:
+            for part in pipe.components.values():
+                if isinstance(part, nn.Module):
+                    merge_adapters(part)  # its weights hold the adapters that were there
+            names = []
+        apply_delta(pipe.components, folder, target, before, on_top)
         if folder.adapters:
             apply_adapters(pipe.components, folder, target, name=name)
         elif folder.lora_file is not None:
@@ -152,6 +162,11 @@ def _add_adapters(pipe: Any, folders: Sequence[StepFolder], target: str) -> None
     for part in pipe.components.values():
         if isinstance(part, nn.Module):
             part.eval()  # load_lora_weights adds layers in training mode
+
+
+def _trained_on(step: StepFolder, others: Sequence[StepFolder]) -> bool:
+    """Whether a step folder names one of some others as what it was trained on."""
+    return step.base is not None and Path(step.base).resolve() in [other.path.resolve() for other in others]
 
 
 def _sample_as_in_training(pipe: Any, place: str | Path) -> None:

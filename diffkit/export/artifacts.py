@@ -45,4 +45,25 @@ class EmbeddingArtifact:
     with_pipeline: bool = False
 
 
-Artifact = AdapterArtifact | PipelineArtifact | EmbeddingArtifact
+@dataclass(frozen=True)
+class DeltaArtifact:
+    """Weights of cross-attention that were trained themselves, without the rest of their component.
+
+    Attributes:
+        component: the component's name in a pipeline: ``unet``.
+        trained: gives the weights by name.
+        initial: gives the same weights as they were before the training.
+        base: the ``pretrained`` that they were trained on, as the user named it; None for random weights.
+        compression: share of the change that is written; None writes the weights whole.
+        also_pickled: pickles are written too, for programs that read nothing else.
+    """
+
+    component: str
+    trained: Callable[[], dict[str, Tensor]]
+    initial: Callable[[], dict[str, Tensor]]
+    base: str | None
+    compression: float | None = None
+    also_pickled: bool = False
+
+
+Artifact = AdapterArtifact | PipelineArtifact | EmbeddingArtifact | DeltaArtifact

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from diffkit.export.artifacts import AdapterArtifact, Artifact, EmbeddingArtifact
+from diffkit.export.artifacts import AdapterArtifact, Artifact, DeltaArtifact, EmbeddingArtifact
 from diffkit.export.diffusers_lora import lora_tensors
 from diffkit.export.embeddings import embedding_files
 from diffkit.export.peft_adapter import adapter_tensors
@@ -32,7 +32,7 @@ def export_bytes(artifacts: Sequence[Artifact], parts: Mapping[str, Any]) -> int
     unknown = {type(artifact).__name__ for artifact in artifacts if not isinstance(artifact, Artifact)}
     if unknown:
         raise TypeError(f"the size of {', '.join(sorted(unknown))} is not known; known: AdapterArtifact, "
-                        "EmbeddingArtifact, PipelineArtifact.")
+                        "DeltaArtifact, EmbeddingArtifact, PipelineArtifact.")
     embeddings = [artifact for artifact in artifacts if isinstance(artifact, EmbeddingArtifact)]
     files = embedding_files(embeddings).values()
     total = _RECORD + sum(tensor_file_bytes([(artifact.token, dict(artifact.rows)[encoder]())])
@@ -41,6 +41,9 @@ def export_bytes(artifacts: Sequence[Artifact], parts: Mapping[str, Any]) -> int
         return total + sum(map(_part_bytes, parts.values()))
     adapters = [artifact for artifact in artifacts if isinstance(artifact, AdapterArtifact)]
     total += sum(_RECORD + tensor_file_bytes(adapter_tensors(artifact).items()) for artifact in adapters)
+    deltas = [artifact for artifact in artifacts if isinstance(artifact, DeltaArtifact)]
+    total += sum(tensor_file_bytes(artifact.trained().items()) * (3 if artifact.also_pickled else 1)
+                 for artifact in deltas)  # a compressed one takes less; how much, the training decides
     return total + tensor_file_bytes(lora_tensors(adapters).items())
 
 

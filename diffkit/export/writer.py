@@ -6,7 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffkit.export.artifacts import AdapterArtifact, Artifact, EmbeddingArtifact, PipelineArtifact
+from diffkit.export.artifacts import AdapterArtifact, Artifact, DeltaArtifact, EmbeddingArtifact, PipelineArtifact
+from diffkit.export.delta import delta_file, write_delta
 from diffkit.export.diffusers_lora import write_diffusers_lora
 from diffkit.export.embeddings import embedding_files, write_embeddings
 from diffkit.export.peft_adapter import write_peft_adapter
@@ -27,8 +28,9 @@ def write_artifacts(artifacts: Sequence[Artifact], folder: str | Path,
                     prompts: Sequence[str] = ()) -> list[Path]:
     """Writes ``artifacts`` and ``diffkit.json``, which says what they are.
 
-    A whole pipeline contains its adapters, merged, and its learned embeddings; without one, each adapter is a PEFT
-    folder, and all LoRAs together are a LoRA file of diffusers. Learned embeddings have their files in any case.
+    A whole pipeline contains its adapters, merged, and all that was trained; without one, each adapter is a PEFT
+    folder, all LoRAs together are a LoRA file of diffusers, and trained weights of cross-attention are a file of
+    diffusers' Custom Diffusion. Learned embeddings have their files in any case.
 
     Args:
         artifacts: what :meth:`LatentDiffusion.artifacts` gives; nothing is written for an empty list.
@@ -45,8 +47,8 @@ def write_artifacts(artifacts: Sequence[Artifact], folder: str | Path,
     """
     for artifact in artifacts:
         if not isinstance(artifact, Artifact):
-            raise TypeError(f"no writer for {type(artifact).__name__}; known: AdapterArtifact, EmbeddingArtifact, "
-                            "PipelineArtifact.")
+            raise TypeError(f"no writer for {type(artifact).__name__}; known: AdapterArtifact, DeltaArtifact, "
+                            "EmbeddingArtifact, PipelineArtifact.")
     if not artifacts:
         return []
     folder = Path(folder)
@@ -54,14 +56,16 @@ def write_artifacts(artifacts: Sequence[Artifact], folder: str | Path,
     pipe = pipeline_factory()
     adapters = [artifact for artifact in artifacts if isinstance(artifact, AdapterArtifact)]
     embeddings = [artifact for artifact in artifacts if isinstance(artifact, EmbeddingArtifact)]
+    deltas = [artifact for artifact in artifacts if isinstance(artifact, DeltaArtifact)]
     whole = holds_pipeline(artifacts)
     if whole:
         written = write_pipeline(pipe, folder)
     else:
         written = [path for artifact in adapters for path in write_peft_adapter(artifact, folder)]
         written += write_diffusers_lora(adapters, folder)
+        written += [path for artifact in deltas for path in write_delta(artifact, folder, embeddings)]
     written += write_embeddings(embeddings, folder)
-    info = {"step": step, "prompts": list(prompts), **describe(adapters, whole, pipe, embeddings)}
+    info = {"step": step, "prompts": list(prompts), **describe(adapters, whole, pipe, embeddings, deltas)}
     (folder / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
     return [*written, folder / INFO_FILE]
 
@@ -73,16 +77,18 @@ def holds_pipeline(artifacts: Sequence[Artifact]) -> bool:
 
 
 def describe(adapters: Sequence[AdapterArtifact], whole: bool, pipe: "DiffusionPipeline",
-             embeddings: Sequence[EmbeddingArtifact] = ()) -> dict[str, Any]:
+             embeddings: Sequence[EmbeddingArtifact] = (),
+             deltas: Sequence[DeltaArtifact] = ()) -> dict[str, Any]:
     """The content of ``diffkit.json`` that follows from what is written.
 
     ``base`` and ``structure`` are what an adapter has to meet again when it is loaded. Learned embeddings need the
     text encoders alone.
     """
-    names = [*(["unet"] if adapters or whole else []), *(artifact.component for artifact in adapters),
+    names = [*(["unet"] if adapters or deltas or whole else []), *(artifact.component for artifact in adapters),
              *(encoder for artifact in embeddings for encoder, _ in artifact.rows)]
-    bases = dict.fromkeys([artifact.base for artifact in adapters] + [artifact.base for artifact in embeddings])
-    held = [{"kind": "pipeline"}] if whole else [_describe_adapter(artifact) for artifact in adapters]
+    bases = dict.fromkeys(artifact.base for artifact in (*adapters, *deltas, *embeddings))
+    held = [{"kind": "pipeline"}] if whole else [
+        *map(_describe_adapter, adapters), *map(_describe_delta, deltas)]
     return {
         "format": INFO_FORMAT,
         "holds": [*held, *(_describe_embedding(artifact, embeddings) for artifact in embeddings)],
@@ -97,6 +103,11 @@ def describe(adapters: Sequence[AdapterArtifact], whole: bool, pipe: "DiffusionP
 def _describe_embedding(artifact: EmbeddingArtifact, embeddings: Sequence[EmbeddingArtifact]) -> dict[str, Any]:
     files = {encoder: name for name, (other, encoder) in embedding_files(embeddings).items() if other is artifact}
     return {"kind": "embedding", "token": artifact.token, "num_vectors": len(artifact.rows[0][1]()), "files": files}
+
+
+def _describe_delta(artifact: DeltaArtifact) -> dict[str, Any]:
+    return {"kind": "delta", "component": artifact.component, "file": delta_file(artifact),
+            "tensors": len(artifact.trained()), "compression": artifact.compression}
 
 
 def _describe_adapter(artifact: AdapterArtifact) -> dict[str, Any]:

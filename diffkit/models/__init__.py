@@ -17,7 +17,7 @@ from diffkit.models.timesteps import (
     RangeTimesteps,
     UniformTimesteps,
 )
-from diffkit.models.tuners import FullTuner, LoRATuner, TextualInversion, Tuner
+from diffkit.models.tuners import CrossAttentionTuner, FullTuner, LoRATuner, TextualInversion, Tuner
 
 __all__ = [
     "Conditioning", "CubicTimesteps", "DebiasedWeight", "DenoiserDistiller", "Denoising",

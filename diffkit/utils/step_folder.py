@@ -9,6 +9,8 @@ from diffkit.utils.foreign_code import read_config
 #: The file that says what a step folder holds; see :mod:`diffkit.export.writer`.
 INFO_FILE = "diffkit.json"
 LORA_FILE = "pytorch_lora_weights.safetensors"
+DELTA_FILE = "pytorch_custom_diffusion_weights.safetensors"
+COMPRESSED_DELTA_FILE = "compressed_custom_diffusion_weights.safetensors"
 COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
 
 #: How the files of learned vectors begin, for each text encoder; see :mod:`diffkit.export.embeddings`.
@@ -27,6 +29,7 @@ class StepFolder:
         base: what the adapters were trained on, as the user named it then, or None.
         info: the content of ``diffkit.json``; empty for a folder that another program wrote.
         embeddings: files with learned vectors of placeholders, by text encoder; a whole pipeline has them in itself.
+        delta: the file with trained weights of cross-attention, or None.
     """
 
     path: Path
@@ -36,6 +39,7 @@ class StepFolder:
     base: str | None
     info: dict[str, Any] = field(default_factory=dict)
     embeddings: dict[str, list[Path]] = field(default_factory=dict)
+    delta: Path | None = None
 
     def describe(self) -> str:
         """One line of what the folder holds."""
@@ -44,6 +48,8 @@ class StepFolder:
             kinds.append("a LoRA file")
         if self.embeddings:
             kinds.append("learned embeddings")
+        if self.delta is not None:
+            kinds.append("trained cross-attention")
         if self.is_pipeline:
             kinds.append("a whole pipeline")
         return f"{self.path}: {', '.join(kinds)}" + (f"; trained on {self.base!r}" if self.base else "")
@@ -53,8 +59,8 @@ def read_step_folder(path: str | Path) -> StepFolder | None:
     """Looks what a folder holds.
 
     Args:
-        path: a ``step<N>`` folder, a diffusers pipeline, or a folder of PEFT adapters, of a diffusers LoRA or of
-            learned embeddings that another program wrote.
+        path: a ``step<N>`` folder, a diffusers pipeline, or a folder of PEFT adapters, of a diffusers LoRA, of
+            learned embeddings or of Custom Diffusion that another program wrote.
 
     Returns:
         None where the folder holds nothing that can be loaded.
@@ -67,7 +73,8 @@ def read_step_folder(path: str | Path) -> StepFolder | None:
     lora_file = path / LORA_FILE if (path / LORA_FILE).is_file() else None
     is_pipeline = (path / "model_index.json").is_file()
     embeddings = find_embeddings(path)
-    if not (adapters or lora_file or is_pipeline or embeddings):
+    delta = next((path / name for name in (DELTA_FILE, COMPRESSED_DELTA_FILE) if (path / name).is_file()), None)
+    if not (adapters or lora_file or is_pipeline or embeddings or delta):
         return None
     info = read_json(path / INFO_FILE) if (path / INFO_FILE).is_file() else {}
     base = info.get("base")
@@ -75,7 +82,7 @@ def read_step_folder(path: str | Path) -> StepFolder | None:
         base = base or read_json(folder / "adapter_config.json").get("base_model_name_or_path")
     if base is not None and not isinstance(base, str):
         raise ValueError(f"{path} does not say in words what it was trained on: base is {base!r}.")
-    return StepFolder(path, is_pipeline, adapters, lora_file, base, info, embeddings)
+    return StepFolder(path, is_pipeline, adapters, lora_file, base, info, embeddings, delta)
 
 
 def find_embeddings(path: Path) -> dict[str, list[Path]]:

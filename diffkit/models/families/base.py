@@ -10,6 +10,7 @@ import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
+from diffkit.export.delta import apply_delta
 from diffkit.export.embeddings import apply_embeddings
 from diffkit.export.merge import merge_adapters
 from diffkit.export.reload import apply_adapters
@@ -113,6 +114,7 @@ class Family(ABC):
         components = {name: parts[name] for name in self.component_names}
         for step in adapters:
             apply_embeddings(parts, step, str(whole))
+            apply_delta(components, step, str(whole))
             apply_adapters(components, step, str(whole))
             for component in components.values():
                 merge_adapters(component)

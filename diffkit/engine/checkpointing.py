@@ -100,8 +100,10 @@ def resume(runner: Any, source: str) -> None:
     gradients = 0 if whole else load_gradients(runner.optim_wrapper, state, names)
     load_log_history(runner.message_hub, load_tensors(state / "log.safetensors"))
     hooks = _load_hooks(runner, state, record["hooks"])
-    if (state / f"{_GENERATORS}{runner.rank}.json").exists() and record["world_size"] == runner.world_size:
-        set_generator_states(load_nest(state / f"{_GENERATORS}{runner.rank}"))
+    own_generators = state / f"{_GENERATORS}{runner.rank}"
+    same_generators = record["world_size"] == runner.world_size and own_generators.with_suffix(".json").exists()
+    if same_generators:
+        set_generator_states(load_nest(own_generators))
     runner.train_loop.start_at(record["step"] + 1, record.get("draws"))
     for remark in remarks:
         runner.logger.info(remark)
@@ -112,7 +114,7 @@ def resume(runner: Any, source: str) -> None:
         *hooks,
         *([f"{gradients} gradients of an incomplete accumulation"] if gradients else []),
         f"data from draw {runner.train_loop.draws_before(record['step'] + 1)}",
-        "random generators",
+        *(["random generators"] if same_generators else []),
     ]
     runner.logger.info(f"Resumed {folder}: iteration {record['step'] + 1} comes next; {', '.join(parts)}.")
 

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from diffkit.engine.errors import NonFiniteError
 from diffkit.engine.files import files_below
 from diffkit.engine.seeding import preserved_randomness
+from diffkit.export.tensors import names_not_finite
 
 
 def culprits(runner: Any) -> list[str]:
@@ -32,8 +33,7 @@ def check_finite(tensors: Mapping[str, torch.Tensor], step: int) -> None:
     Raises:
         NonFiniteError: the message names the first of them.
     """
-    bad = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
-    if bad:
+    if bad := names_not_finite(tensors):
         raise NonFiniteError(
             f"no checkpoint was written after iteration {step}: {len(bad)} tensors are not finite "
             f"(first: {bad[0]}); resume from the last checkpoint"

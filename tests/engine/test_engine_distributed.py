@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from diffkit.engine.state_io import load_tensors
+from diffkit.engine.state_io import load_tensors, read_json
 from tests.engine.processes import LONG, PATIENCE, context, train, wait_for
 from tests.engine.test_engine_resume import assert_same_checkpoint
 
@@ -108,12 +108,22 @@ def test_a_failed_save_ends_both(tmp_path, pair):
 
 
 @pytest.mark.slow
-def test_another_number_of_processes_is_refused(tmp_path, pair):
-    finish(tmp_path, "w", pair("w"))
-    process = context().Process(
-        target=train, args=(tmp_path / "w", tmp_path / "log", {"resume": True, "train_cfg.max_iters": 9})
-    )
-    process.start()
-    process.join(PATIENCE)
-    assert process.exitcode == 1
-    assert "number of processes: 2 -> 1" in (tmp_path / "log").read_text()
+def test_another_number_of_processes_is_refused_or_goes_on_with_the_next_sample(tmp_path, pair):
+    finish(tmp_path, "w", pair("w", **{"optim_wrapper.accumulative_counts": 4}))
+    changes = {"resume": True, "train_cfg.max_iters": 9, "optim_wrapper.accumulative_counts": 4}
+
+    def alone(name, **more):
+        process = context().Process(target=train, args=(tmp_path / "w", tmp_path / name, changes | more))
+        process.start()
+        process.join(PATIENCE)
+        return process.exitcode, (tmp_path / name).read_text()
+
+    status, text = alone("refused")
+    assert status == 1 and "number of processes: 2 -> 1" in text
+    status, text = alone("allowed", resume_allow_change=True)
+    assert status == 0, text
+    assert "Changed since the checkpoint: number of processes: 2 -> 1" in text
+    assert "data from draw 24" in text  # 6 iterations of 2 processes with 2 samples each
+    assert "random generators" not in text  # those were of two processes
+    record = read_json(tmp_path / "w/step8/state/state.json")
+    assert (record["world_size"], record["draws"]) == (1, 24 + 3 * 2)

@@ -108,7 +108,7 @@ def _write_pickles(delta: Delta, folder: Path, embeddings: list[EmbeddingArtifac
     torch.save({"unet": unet, "modifier_token": words}, original)
     if delta.factors:
         return [original]
-    own_format = {name: _plain(value) if len(value) else {} for name, value in file_tensors(delta).items()}
+    own_format: dict[str, Any] = {name: _plain(value) if len(value) else {} for name, value in file_tensors(delta).items()}
     torch.save(own_format, (folder / DELTA_FILE).with_suffix(".bin"))
     return [original, (folder / DELTA_FILE).with_suffix(".bin")]
 
@@ -123,7 +123,8 @@ def read_delta(path: Path) -> Delta:
     Raises:
         ValueError: it is damaged, or holds something else.
     """
-    delta, halves = Delta(), {}
+    delta = Delta()
+    halves: dict[str, dict[str, Tensor]] = {}
     for name, value in read_tensors(path).items():
         if match := _FILE.fullmatch(name):
             delta.whole[f"{match[1]}.to_{match[2]}{match[3]}"] = value

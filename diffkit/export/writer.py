@@ -86,13 +86,13 @@ def describe(adapters: Sequence[AdapterArtifact], whole: bool, pipe: "DiffusionP
     """
     names = [*(["unet"] if adapters or deltas or whole else []), *(artifact.component for artifact in adapters),
              *(encoder for artifact in embeddings for encoder, _ in artifact.rows)]
-    bases = dict.fromkeys(artifact.base for artifact in (*adapters, *deltas, *embeddings))
+    bases = list(dict.fromkeys([*(a.base for a in adapters), *(d.base for d in deltas), *(e.base for e in embeddings)]))
     held = [{"kind": "pipeline"}] if whole else [
         *map(_describe_adapter, adapters), *map(_describe_delta, deltas)]
     return {
         "format": INFO_FORMAT,
         "holds": [*held, *(_describe_embedding(artifact, embeddings) for artifact in embeddings)],
-        "base": next(iter(bases), None),
+        "base": bases[0] if bases else None,
         "pipeline_class": type(pipe).__name__,
         "structure": {name: signature(pipe.components[name]) for name in dict.fromkeys(names)},
         "versions": {"diffkit": __version__,

@@ -133,5 +133,5 @@ def test_mistakes_are_named(options, message):
 
 
 def test_one_is_enough_for_several_words(sd_folder):
-    with pytest.raises(ValueError, match="model.tuners has 2 of them.*TextualInversion for each new word"):
+    with pytest.raises(ValueError, match=r"model\.tuners has 2 of them.*TextualInversion for each new word"):
         build(sd_folder, CAT, KV, KV)

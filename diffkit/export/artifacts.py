@@ -1,9 +1,13 @@
 """What a training hands to the exports: descriptions of files that others can read."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from diffkit.export.quantized.proof import Proof
 
 
 @dataclass(frozen=True)
@@ -66,4 +70,25 @@ class DeltaArtifact:
     also_pickled: bool = False
 
 
-Artifact = AdapterArtifact | PipelineArtifact | EmbeddingArtifact | DeltaArtifact
+@dataclass(frozen=True)
+class QuantizedArtifact:
+    """A component as integers.
+
+    Attributes:
+        component: the component's name in a pipeline: ``unet``.
+        module: the component; those of its layers that become integers have a method ``layer_codes()``.
+        base: the ``pretrained`` that it was made of, as the user named it; None for random weights.
+        source_sha256: hash of the float weights that it was made of.
+        details: how ranges were found, for the description.
+        proof: what the module gives for some inputs, or None.
+    """
+
+    component: str
+    module: nn.Module
+    base: str | None
+    source_sha256: str
+    details: dict[str, Any] = field(default_factory=dict, compare=False)
+    proof: "Proof | None" = field(default=None, compare=False)
+
+
+Artifact = AdapterArtifact | PipelineArtifact | EmbeddingArtifact | QuantizedArtifact | DeltaArtifact

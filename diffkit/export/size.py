@@ -9,6 +9,7 @@ from diffkit.export.artifacts import AdapterArtifact, Artifact, DeltaArtifact, E
 from diffkit.export.diffusers_lora import lora_tensors
 from diffkit.export.embeddings import embedding_files
 from diffkit.export.peft_adapter import adapter_tensors
+from diffkit.export.quantized.files import export_bytes_of_quantized
 from diffkit.export.signature import base_tensors
 from diffkit.export.writer import holds_pipeline
 
@@ -32,11 +33,12 @@ def export_bytes(artifacts: Sequence[Artifact], parts: Mapping[str, Any]) -> int
     unknown = {type(artifact).__name__ for artifact in artifacts if not isinstance(artifact, Artifact)}
     if unknown:
         raise TypeError(f"the size of {', '.join(sorted(unknown))} is not known; known: AdapterArtifact, "
-                        "DeltaArtifact, EmbeddingArtifact, PipelineArtifact.")
+                        "DeltaArtifact, EmbeddingArtifact, PipelineArtifact, QuantizedArtifact.")
     embeddings = [artifact for artifact in artifacts if isinstance(artifact, EmbeddingArtifact)]
     files = embedding_files(embeddings).values()
     total = _RECORD + sum(tensor_file_bytes([(artifact.token, dict(artifact.rows)[encoder]())])
                           for artifact, encoder in files)
+    total += export_bytes_of_quantized(artifacts)
     if holds_pipeline(artifacts):
         return total + sum(map(_part_bytes, parts.values()))
     adapters = [artifact for artifact in artifacts if isinstance(artifact, AdapterArtifact)]

@@ -12,6 +12,7 @@ from diffkit.export.diffusers_lora import write_diffusers_lora
 from diffkit.export.embeddings import embedding_files, write_embeddings
 from diffkit.export.peft_adapter import write_peft_adapter
 from diffkit.export.pipeline import write_pipeline
+from diffkit.export.quantized.files import describe_quantized, write_all_quantized
 from diffkit.export.signature import signature
 from diffkit.utils.step_folder import INFO_FILE
 from diffkit.version import __version__
@@ -48,7 +49,7 @@ def write_artifacts(artifacts: Sequence[Artifact], folder: str | Path,
     for artifact in artifacts:
         if not isinstance(artifact, Artifact):
             raise TypeError(f"no writer for {type(artifact).__name__}; known: AdapterArtifact, DeltaArtifact, "
-                            "EmbeddingArtifact, PipelineArtifact.")
+                            "EmbeddingArtifact, PipelineArtifact, QuantizedArtifact.")
     if not artifacts:
         return []
     folder = Path(folder)
@@ -65,7 +66,9 @@ def write_artifacts(artifacts: Sequence[Artifact], folder: str | Path,
         written += write_diffusers_lora(adapters, folder)
         written += [path for artifact in deltas for path in write_delta(artifact, folder, embeddings)]
     written += write_embeddings(embeddings, folder)
+    written += write_all_quantized(artifacts, folder)
     info = {"step": step, "prompts": list(prompts), **describe(adapters, whole, pipe, embeddings, deltas)}
+    describe_quantized(artifacts, info)
     (folder / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
     return [*written, folder / INFO_FILE]
 

@@ -8,7 +8,7 @@ from diffkit.models.losses import DebiasedWeight, HuberLoss, MinSNRWeight, MSELo
 from diffkit.models.noise import InputPerturbation, OffsetNoise, PyramidNoise, WhiteNoise
 from diffkit.models.objectives import Denoising, Objective, Reconstruction
 from diffkit.models.pruners import Pruner
-from diffkit.models.quantizers import Quantizer
+from diffkit.models.quantizers import QATQuantizer, Quantizer
 from diffkit.models.step import Step
 from diffkit.models.timesteps import (
     CubicTimesteps,
@@ -22,6 +22,6 @@ from diffkit.models.tuners import CrossAttentionTuner, FullTuner, LoRATuner, Tex
 __all__ = [
     "Conditioning", "CubicTimesteps", "DebiasedWeight", "DenoiserDistiller", "Denoising",
     "Distiller", "EarlierTimesteps", "Family", "FullTuner", "GenerationSettings", "HuberLoss", "InputPerturbation",
-    "LatentDiffusion", "LaterTimesteps", "LoRATuner", "MSELoss", "MinSNRWeight", "Objective", "OffsetNoise", "Pruner", "PyramidNoise", "Quantizer",
+    "LatentDiffusion", "LaterTimesteps", "LoRATuner", "MSELoss", "MinSNRWeight", "Objective", "OffsetNoise", "Pruner", "PyramidNoise", "QATQuantizer", "Quantizer",
     "RangeTimesteps", "Reconstruction", "SmoothL1Loss", "StableDiffusion", "StableDiffusionXL", "Step",
     "TextualInversion", "Tuner", "UniformTimesteps", "WhiteNoise", "generate"]

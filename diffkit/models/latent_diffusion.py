@@ -355,7 +355,8 @@ class LatentDiffusion(BaseModel):
         return export_bytes(self._planned_artifacts(), {**self._other_parts, **self.components})
 
     def _planned_artifacts(self) -> list[Artifact]:
-        found = [tuner.artifact(self) for tuner in self.tuners.values()]
+        found = [tuner.artifact(self) for tuner in self.tuners.values()
+                 if self.quantizer is None or not self.quantizer.holds(tuner)]
         if self.quantizer is not None:
             found.append(self.quantizer.artifact(self))
         if self.pruner is not None:  # an adapter or a word alone would not fit the model that was named

@@ -9,6 +9,7 @@ from diffkit.utils.foreign_code import read_config
 #: The file that says what a step folder holds; see :mod:`diffkit.export.writer`.
 INFO_FILE = "diffkit.json"
 LORA_FILE = "pytorch_lora_weights.safetensors"
+QUANTIZED_UNET = "unet_int8"
 DELTA_FILE = "pytorch_custom_diffusion_weights.safetensors"
 COMPRESSED_DELTA_FILE = "compressed_custom_diffusion_weights.safetensors"
 COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
@@ -41,6 +42,11 @@ class StepFolder:
     embeddings: dict[str, list[Path]] = field(default_factory=dict)
     delta: Path | None = None
 
+    @property
+    def quantized(self) -> Path | None:
+        """The folder of a UNet as integers, or None."""
+        return find_quantized(self.path)
+
     def describe(self) -> str:
         """One line of what the folder holds."""
         kinds = [f"an adapter of {name}" for name in self.adapters]
@@ -50,6 +56,8 @@ class StepFolder:
             kinds.append("learned embeddings")
         if self.delta is not None:
             kinds.append("trained cross-attention")
+        if self.quantized is not None:
+            kinds.append("a quantised UNet")
         if self.is_pipeline:
             kinds.append("a whole pipeline")
         return f"{self.path}: {', '.join(kinds)}" + (f"; trained on {self.base!r}" if self.base else "")
@@ -74,7 +82,7 @@ def read_step_folder(path: str | Path) -> StepFolder | None:
     is_pipeline = (path / "model_index.json").is_file()
     embeddings = find_embeddings(path)
     delta = next((path / name for name in (DELTA_FILE, COMPRESSED_DELTA_FILE) if (path / name).is_file()), None)
-    if not (adapters or lora_file or is_pipeline or embeddings or delta):
+    if not (find_quantized(path) or adapters or lora_file or is_pipeline or embeddings or delta):
         return None
     info = read_json(path / INFO_FILE) if (path / INFO_FILE).is_file() else {}
     base = info.get("base")
@@ -83,6 +91,11 @@ def read_step_folder(path: str | Path) -> StepFolder | None:
     if base is not None and not isinstance(base, str):
         raise ValueError(f"{path} does not say in words what it was trained on: base is {base!r}.")
     return StepFolder(path, is_pipeline, adapters, lora_file, base, info, embeddings, delta)
+
+
+def find_quantized(path: Path) -> Path | None:
+    """The folder of a UNet as integers in a step folder; see :mod:`diffkit.export.quantized`."""
+    return path / QUANTIZED_UNET if (path / QUANTIZED_UNET / "quantization.json").is_file() else None
 
 
 def find_embeddings(path: Path) -> dict[str, list[Path]]:

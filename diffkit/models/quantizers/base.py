@@ -1,18 +1,28 @@
 """A quantizer changes the number format of a component's layers."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffkit.export.artifacts import Artifact
 
 if TYPE_CHECKING:
+    from diffkit.export.quantized.proof import Proof
     from diffkit.models.latent_diffusion import LatentDiffusion
+    from diffkit.models.tuners.base import Tuner
 
 
 class Quantizer(ABC):
-    """Fills the ``quantizer`` slot of :class:`~diffkit.models.LatentDiffusion`."""
+    """Fills the ``quantizer`` slot of :class:`~diffkit.models.LatentDiffusion`.
+
+    Attributes:
+        proof: what the model that is saved next gave for some inputs, to be written beside it; or None.
+    """
+
+    proof: "Proof | None" = None
 
     @abstractmethod
     def apply(self, model: "LatentDiffusion") -> None:
@@ -29,3 +39,34 @@ class Quantizer(ABC):
     @abstractmethod
     def artifact(self, model: "LatentDiffusion") -> Artifact:
         """What a checkpoint shows to users."""
+
+    def calibrate(self, model: "LatentDiffusion", prompts: Sequence[str], seed: int = 0, batch_size: int = 4,
+                  **settings: Any) -> None:
+        """Finds ranges on what the layers see while the float model samples ``prompts``; nothing, by default.
+
+        Args:
+            model: the model; its weights are not changed.
+            prompts: one picture is sampled for each.
+            seed: of the first picture.
+            batch_size: pictures at once.
+            settings: of :class:`~diffkit.models.generation.GenerationSettings`.
+        """
+        return
+
+    def after_step(self, model: "LatentDiffusion", iteration: int) -> None:
+        """Called in all processes after each iteration of a training (counted from 0); nothing, by default."""
+        return
+
+    @contextmanager
+    def disabled(self, model: "LatentDiffusion") -> Iterator[None]:
+        """Lets the model compute in floats inside ``with``."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be switched off.")
+        yield
+
+    def scale_parameters(self, model: "LatentDiffusion") -> dict[str, nn.Parameter]:
+        """Scales that are trained, by full name; none, by default."""
+        return {}
+
+    def holds(self, tuner: "Tuner") -> bool:
+        """Whether :meth:`artifact` contains what ``tuner`` has trained, so that the tuner's own is not written."""
+        return False

@@ -13,11 +13,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the measurements, each with its arguments."""
     kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
     add: dict[str, Callable[[argparse.ArgumentParser], None]] = {
-        "mini-sd": _mini_sd, "concept-gate": _concept_gate, "dreambooth": _dreambooth}
+        "mini-sd": _mini_sd, "concept-gate": _concept_gate, "dreambooth": _dreambooth,
+        "personalisation": _personalisation}
     helps = {
         "mini-sd": "what the miniature paints, what its VAE keeps, how fast it is",
         "concept-gate": "which concepts it can be taught",
         "dreambooth": "DreamBooth with and without prior pictures and caption dropout",
+        "personalisation": "every way to personalise: concept, forgetting, size and cost",
     }
     for name, fill in add.items():
         kind = kinds.add_parser(name, help=helps[name], description=helps[name])
@@ -47,11 +49,23 @@ def _dreambooth(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pretrained", metavar="MODEL", help="(default: that of the config)")
     parser.add_argument("--variants", nargs="+", metavar="NAME",
                         help="of full, no_caption_dropout, no_prior and unet_only (default: all)")
+    _add_trainings(parser, ordinary=128, work_dir="work_dirs/measure_dreambooth")
+    parser.add_argument("--image", metavar="FILE", help="contact sheet (default: docs/images/mini_sd_dreambooth.png)")
+
+
+def _personalisation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pretrained", metavar="MODEL", help="(default: that of each config)")
+    parser.add_argument("--methods", nargs="+", metavar="NAME",
+                        help="of dreambooth, lora, dora, loha, lokr, oft, ti_4, ti_1, ti_striped, pivotal, custom and "
+                             "custom_two (default: all)")
+    _add_trainings(parser, ordinary=64, work_dir="work_dirs/measure_personalisation")
+
+
+def _add_trainings(parser: argparse.ArgumentParser, ordinary: int, work_dir: str) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="of the trainings (default: 0 1 2)")
     parser.add_argument("--sampling-seeds", type=int, metavar="COUNT", help="(default: 4)")
-    parser.add_argument("--ordinary", type=int, metavar="COUNT", help="ordinary prompts (default: 128)")
-    parser.add_argument("--work-dir", help="of the trainings (default: work_dirs/measure_dreambooth)")
-    parser.add_argument("--image", metavar="FILE", help="contact sheet (default: docs/images/mini_sd_dreambooth.png)")
+    parser.add_argument("--ordinary", type=int, metavar="COUNT", help=f"ordinary prompts (default: {ordinary})")
+    parser.add_argument("--work-dir", help=f"of the trainings (default: {work_dir})")
     parser.add_argument("--cfg-options", nargs="+", action="extend", type=key_value, metavar="KEY=VALUE",
                         help="override values of the config")
 
@@ -72,10 +86,12 @@ def run(args: argparse.Namespace) -> None:
         from diffkit.apis.measure.mini_sd import measure_mini_sd as measure
     elif args.kind == "concept-gate":
         from diffkit.apis.measure.concept_gate import measure_concept_gate as measure  # type: ignore[assignment]
+    elif args.kind == "personalisation":
+        from diffkit.apis.measure.personalisation import measure_personalisation as measure  # type: ignore[assignment]
     else:
         from diffkit.apis.measure.dreambooth import measure_dreambooth as measure  # type: ignore[assignment]
-
-        options["cfg_options"] = parse_overrides(options.get("cfg_options"))
+    if "cfg_options" in options:
+        options["cfg_options"] = parse_overrides(options["cfg_options"])
     print(measure(**options))
 
 

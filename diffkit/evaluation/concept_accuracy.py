@@ -39,8 +39,8 @@ class ConceptAccuracy(BaseMetric):
     ``process`` takes samples with ``image`` (uint8 ``[H, W, 3]`` or PIL), and perhaps ``background`` (the one
     that was asked for) and ``seen`` (whether the concept's own pictures have that background), as
     :class:`~diffkit.datasets.ConceptPrompts` gives them. The result has ``hit``, ``shape``, ``colour``,
-    ``texture`` and ``background``, and ``hit_seen`` and ``hit_unseen``; each with its standard error
-    (``..._se``) and number (``..._n``).
+    ``texture`` and ``background``, ``composition`` (hit and background), and ``hit_seen`` and ``hit_unseen``; each with
+    its standard error (``..._se``) and number (``..._n``).
 
     Args:
         concept: name of the concept; one of ``CONCEPTS``.
@@ -66,11 +66,12 @@ class ConceptAccuracy(BaseMetric):
             right = _compare(reading, self.concept)
             if "background" in sample:
                 right["background"] = reading.background == sample["background"]
+                right["composition"] = right["hit"] and right["background"]
             if "seen" in sample:
                 right["hit_seen" if sample["seen"] else "hit_unseen"] = right["hit"]
             self.results.append(right)
 
     def compute_metrics(self, results: list[dict[str, bool]]) -> dict[str, float]:
         """Average over the samples; see the class."""
-        names = ("hit", "shape", "colour", "texture", "background", "hit_seen", "hit_unseen")
+        names = ("hit", "shape", "colour", "texture", "background", "composition", "hit_seen", "hit_unseen")
         return shares({name: [r[name] for r in results if name in r] for name in names})

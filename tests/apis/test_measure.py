@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diffkit.apis.measure import concept_gate, dreambooth, dreambooth_report, mini_sd, pictures, report, vae
+from diffkit.apis.measure import concept_gate, dreambooth, dreambooth_report, exam, mini_sd, pictures, report, vae
 from diffkit.datasets import ConceptPrompts, ShapesPrompts
 from diffkit.datasets.shapes import concept_images, draw
 from diffkit.evaluation import PromptAccuracy
@@ -158,9 +158,9 @@ def painted(sd_folder, tmp_path, monkeypatch):
         return tmp_path / "step0", {"seconds": 2.0, "cpu_seconds": 1.0}
 
     monkeypatch.setattr(dreambooth, "train_once", train_once)
-    monkeypatch.setattr(dreambooth._Exam, "take", lambda self, steps: scores(0.9, 0.8) if steps else scores(0.0, 1.0))
+    monkeypatch.setattr(exam.Exam, "take", lambda self, steps: scores(0.9, 0.8) if steps else scores(0.0, 1.0))
     blank = np.zeros((64, 64, 3), np.uint8)
-    monkeypatch.setattr(dreambooth._Exam, "show", lambda self, steps: [
+    monkeypatch.setattr(exam.Exam, "show", lambda self, steps: [
         {**ConceptPrompts("striped_heart", 8)[i], "image": blank} for i in range(8)])
 
     def measure(**changes):
@@ -203,7 +203,7 @@ def test_spread():
 
 @pytest.mark.slow
 def test_a_real_training_is_measured_and_not_done_twice(sd_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(dreambooth, "SETTINGS", FEW)
+    monkeypatch.setattr(exam, "SETTINGS", FEW)
     options = {**options_for(sd_folder), "custom_hooks": [{"type": "PriorImagesHook", "num_inference_steps": 1}]}
     arguments = {
         "variants": ["unet_only"], "seeds": [0], "sampling_seeds": 1, "per_background": 1, "ordinary": 2,

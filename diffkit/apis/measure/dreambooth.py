@@ -1,22 +1,16 @@
 """DreamBooth on a miniature, with and without what protects the model: several trainings, measured alike."""
 
-import hashlib
-import json
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from diffkit.apis.load_pipeline import load_pipeline
 from diffkit.apis.measure import report
 from diffkit.apis.measure.dreambooth_report import contact_sheet, dreambooth_table
-from diffkit.apis.measure.pictures import SETTINGS, Samples, Say, sample, score
-from diffkit.datasets import ConceptPrompts, ShapesPrompts
-from diffkit.evaluation import ConceptAccuracy, PromptAccuracy
+from diffkit.apis.measure.exam import Exam
+from diffkit.apis.measure.pictures import Say
+from diffkit.apis.measure.training import recipe, train_once
 
 CONFIG = "mini_sd_dreambooth_lora"
-#: Seed of the ordinary prompts; others than those of the miniature's own table.
-ORDINARY_SEED = 77
 
 
 def _as_it_is(cfg: Any) -> None:
@@ -97,7 +91,8 @@ def measure_dreambooth(
         raise ValueError(f"variants must be among {', '.join(VARIANTS)}, got {', '.join(unknown)}")
     options = {**(cfg_options or {}), **({"model.pretrained": pretrained} if pretrained else {})}
     base = variant_config("full", seeds[0], config, options, work_dir)
-    exam = _Exam(base, sampling_seeds, per_background, ordinary, say)
+    concept = _concept(base)
+    exam = Exam(base.model.pretrained, {concept: None}, sampling_seeds, per_background, ordinary, say)
     file = Path(out).with_suffix(".json")
     results = report.read_results(file)
     if results.get("exam") != exam.settings:
@@ -122,7 +117,7 @@ def measure_dreambooth(
     if "full" in variants:
         shown = variant_config("full", seeds[0], config, options, work_dir)
         step, _ = train_once(shown)
-        contact_sheet(Path(image), exam.concept, shown.train_dataloader.dataset,
+        contact_sheet(Path(image), concept, shown.train_dataloader.dataset,
                       exam.show([]), exam.show([step]))
     return text
 
@@ -139,74 +134,8 @@ def variant_config(
     return cfg
 
 
-def recipe(cfg: Any) -> str:
-    """A short name of all that decides what a training leaves: the config and the weights it begins with."""
-    from diffkit.engine.config_diff import flat_config
-
-    leaves = {key: text for key, text in flat_config(cfg).items() if not key.startswith(("test_", "val_"))}
-    whole = json.dumps([leaves, report.pretrained_digest(cfg.model.pretrained)], sort_keys=True)
-    return hashlib.sha256(whole.encode()).hexdigest()[:12]
-
-
-def train_once(cfg: Any) -> tuple[Path, dict[str, float]]:
-    """Trains, unless that was done before with the same recipe.
-
-    Returns:
-        The last step folder, and what the training took: ``seconds`` by the clock and ``cpu_seconds`` of the
-        processor, prior pictures and samples included.
-    """
-    from diffkit.apis.train import train
-
-    work_dir = Path(cfg.work_dir)
-    step = work_dir / f"step{cfg.train_cfg.max_iters - 1}"
-    record = work_dir / "spent.json"
-    done = report.read_results(record)
-    if step.is_dir() and done.get("recipe") == recipe(cfg):
-        return step, done["spent"]
-    began, worked = time.perf_counter(), time.process_time()
-    train(cfg, work_dir=work_dir)
-    spent = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - worked}
-    report.write_results(record, {"recipe": recipe(cfg), "spent": spent})
-    return step, spent
-
-
-class _Exam:
-    """What every model is asked to paint."""
-
-    def __init__(self, cfg: Any, sampling_seeds: int, per_background: int, ordinary: int, say: Say) -> None:
-        root = str(cfg.train_dataloader.dataset.data_root)
-        if not root.startswith("shapes:"):
-            raise ValueError(f"config: data_root must be shapes:NAME, a drawn concept, got {root!r}")
-        self.concept = root.removeprefix("shapes:")
-        self.pretrained = cfg.model.pretrained
-        self.say = say
-        count = len(ConceptPrompts(self.concept, 1).backgrounds) * per_background
-        self.asked = [ConceptPrompts(self.concept, count, seed=seed) for seed in range(sampling_seeds)]
-        self.ordinary = ShapesPrompts(ordinary, ORDINARY_SEED, "train", "mixed")
-        self.settings = {
-            "concept": self.concept,
-            "weights": report.pretrained_digest(self.pretrained),
-            "sampling_seeds": sampling_seeds,
-            "pictures_of_the_concept": count * sampling_seeds,
-            "ordinary_prompts": ordinary,
-        }
-
-    def take(self, steps: Sequence[Path]) -> dict[str, Any]:
-        """Scores of the model with some step folders: concept, for each sampling seed too, and ordinary."""
-        pipe = load_pipeline(self.pretrained, steps)
-        by_seed = [sample(pipe, prompts, SETTINGS, say=self.say) for prompts in self.asked]
-        ordinary = sample(pipe, self.ordinary, SETTINGS, say=self.say)
-        every: Samples = [picture for pictures in by_seed for picture in pictures]
-        return {
-            "concept": score(ConceptAccuracy(self.concept), every),
-            "hit_by_sampling_seed": [
-                score(ConceptAccuracy(self.concept), pictures)["hit"] for pictures in by_seed],
-            "ordinary": score(PromptAccuracy(), ordinary),
-            "ordinary_taken_for_concept": score(
-                ConceptAccuracy(self.concept), [{"image": each["image"]} for each in ordinary])["hit"],
-        }
-
-    def show(self, steps: Sequence[Path]) -> Samples:
-        """A picture on each background."""
-        prompts = ConceptPrompts(self.concept, len(self.asked[0].backgrounds))
-        return sample(load_pipeline(self.pretrained, steps), prompts, SETTINGS)
+def _concept(cfg: Any) -> str:
+    root = str(cfg.train_dataloader.dataset.data_root)
+    if not root.startswith("shapes:"):
+        raise ValueError(f"config: data_root must be shapes:NAME, a drawn concept, got {root!r}")
+    return root.removeprefix("shapes:")

@@ -37,8 +37,8 @@ def dreambooth_table(results: Mapping[str, Any], descriptions: Mapping[str, str]
     low = min((low for runs in results["runs"].get("full", {}).values() for low in runs["hit_by_sampling_seed"]),
               default=None)
     notes = [
-        f"Concept `{exam['concept']}`, {exam['pictures_of_the_concept']} pictures of it from each model with "
-        f"{exam['sampling_seeds']} sampling seeds, and {exam['ordinary_prompts']} ordinary prompts (shape and "
+        f"Concept `{', '.join(exam['concepts'])}`, {exam['pictures_of_each_concept']} pictures of it from each model "
+        f"with {exam['sampling_seeds']} sampling seeds, and {exam['ordinary_prompts']} ordinary prompts (shape and "
         "colours right); mean ± standard deviation over the training seeds. A hit has shape, both colours and "
         "texture right."]
     if low is not None:

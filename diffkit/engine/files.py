@@ -39,6 +39,17 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Writes a text file that is never half written: the old one stays until the new one is whole."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
 def remove(path: Path) -> None:
     """Removes a file, a link, or a folder with all that is in it; does nothing without one."""
     if path.is_symlink() or path.is_file():

@@ -4,6 +4,7 @@ import fcntl
 import os
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from diffkit.engine.errors import WorkDirBusyError
@@ -39,9 +40,10 @@ class WorkDirLock:
                 f"work_dir {self.path.parent} is in use by another training"
                 f"{f' (process {owner})' if owner else ''}; choose another work_dir"
             ) from None
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
         self._handle = handle
+        os.ftruncate(handle, 0)
+        with suppress(OSError):  # only a message names the owner; a full disk is told when something has to be written
+            os.write(handle, f"{os.getpid()}\n".encode())
 
     def check(self) -> None:
         """Raises a WorkDirBusyError if the lock could not be taken now."""

@@ -1,7 +1,9 @@
 """Averages, samples, the table before training, the progress lines."""
 
 import copy
+import errno
 import logging
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from diffusers.training_utils import EMAModel
 from mmengine.config import Config
 
 from diffkit.engine import Runner
+from diffkit.engine.errors import DiskFullError
 from diffkit.engine.hooks import CheckpointHook, EMAHook, ProgressHook, SampleHook
 from diffkit.engine.state_io import load_nest
 from diffkit.utils.images import read_png_metadata
@@ -279,6 +282,24 @@ def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):
     assert find_latest(tmp_path).folder == tmp_path / "step2"
     monkeypatch.undo()
     assert train(tmp_path, 6, resume=True).iter == 6
+
+
+def test_where_not_a_byte_is_free_the_old_config_stays_and_the_forecast_tells(tmp_path, monkeypatch):
+    train(tmp_path, 2)
+    before = (tmp_path / "config.py").read_text()
+    runner = Runner.from_cfg(config(tmp_path, 3))
+    original = Path.write_text
+
+    def full(path, *args, **options):
+        original(path, "half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("diffkit.engine.disk.free_bytes", lambda folder: 0)
+    with pytest.raises(DiskFullError, match=r"needs 1\.2 kB .*\(0 bytes\) are free"):
+        runner.train()
+    assert (tmp_path / "config.py").read_text() == before
+    assert not list(tmp_path.glob(".*config*"))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Signals and the lock, on real processes."""
 
+import errno
 import os
 import signal
 import time
@@ -101,3 +102,16 @@ def test_the_lock_is_for_one(tmp_path):
     second.check()
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+
+
+def test_a_full_disk_does_not_hinder_the_lock(tmp_path, monkeypatch):
+    first, second = WorkDirLock(tmp_path), WorkDirLock(tmp_path)
+
+    def full(handle, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("diffkit.engine.lock.os.write", full)
+    first.acquire()
+    monkeypatch.undo()
+    with pytest.raises(WorkDirBusyError, match="in use by another training; choose"):
+        second.acquire()

@@ -146,9 +146,16 @@ def full_from_the_start(runner: Any) -> None:
     fill(_disk(runner), 20000)
 
 
+def full_to_the_last_byte(runner: Any) -> None:
+    """No room for anything, not for the lock's content nor for the config: told in the same words."""
+    fill(_disk(runner))
+
+
 #: What is full: the cause, changes of the config, whether the training ends, what it has to say.
 CASES: dict[str, tuple[Any, dict[str, Any], bool, str]] = {
     "before step 0": (full_from_the_start, {}, True, r"needs .*\(\d+ bytes\), .*\(\d+ bytes\) are free.*make room"),
+    "before step 0, not a byte free": (full_to_the_last_byte, {}, True,
+                                       r"needs .*\(\d+ bytes\), .*\(0 bytes\) are free.*make room"),
     "before a checkpoint": (full_before_saving, {}, True,
                             r"no room for a checkpoint.*\(\d+ bytes\), .*\(\d+ bytes\) are free.*make room and resume"),
     "in a checkpoint": (full_while_saving, {}, True,

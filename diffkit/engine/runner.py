@@ -26,10 +26,12 @@ from diffkit.engine.environment import (
     lost_processes_explained,
     unused_run_name,
 )
+from diffkit.engine.files import is_disk_full, replace_text
 from diffkit.engine.lock import WorkDirLock
 from diffkit.engine.logs import log_to_file, quieten
 from diffkit.engine.optim_constructor import TrainableConstructor, scale_learning_rates, unwrap
 from diffkit.engine.plain_config import plain_config
+from diffkit.engine.resume_checks import once
 from diffkit.engine.seeding import derive_seed, seed_everything
 from diffkit.engine.trackers import guard_trackers
 from diffkit.registry import RUNNERS
@@ -236,12 +238,21 @@ class Runner(MMRunner):
         self._lock.acquire()
         try:
             clean_leftovers(self.work_dir)
-            if self.cfg:
-                name = os.path.basename(self.cfg.filename) if self.cfg.filename else "config.py"
-                self.cfg.dump(os.path.join(self.work_dir, name))
+            self._write_config()
             yield
         finally:
             self._lock.release()
+
+    def _write_config(self) -> None:
+        """Writes the config into the work folder; where the disk is full the forecast of the checkpoints tells."""
+        if not self.cfg:
+            return
+        name = Path(self.cfg.filename).name if self.cfg.filename else "config.py"
+        try:
+            replace_text(Path(self.work_dir) / name, once(self, "config_text", lambda: self.cfg.pretty_text))
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
 
     @property
     def bare_model(self) -> Any:

@@ -31,12 +31,16 @@ def merge_adapters(module: nn.Module) -> nn.Module:
         parent, _, child = name.rpartition(".")
         setattr(module.get_submodule(parent), child, layer.get_base_layer())
     if adapted:
-        forget: Any = module
-        forget._hf_peft_config_loaded = False  # diffusers and transformers look at these two when they save
-        if hasattr(forget, "peft_config"):
-            del forget.peft_config
+        forget_adapters(module)
     _fold(module)
     return module
+
+
+def forget_adapters(module: Any) -> None:
+    """Lets diffusers and transformers know, when they save ``module``, that there are no adapters in it any more."""
+    module._hf_peft_config_loaded = False
+    if hasattr(module, "peft_config"):
+        del module.peft_config
 
 
 def _fold(module: Any) -> None:

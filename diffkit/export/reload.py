@@ -80,8 +80,8 @@ def _load_adapter(module: Any, folder: Path, name: str, target: str) -> None:
     active = _active_adapters(module)
     if name in getattr(module, "peft_config", {}):
         raise ValueError(f"name: an adapter {name!r} is there already.")
-    state = {_own_name(key, module): value for key, value in _weights(folder).items()}
-    config = _config(folder)
+    config, tensors = read_adapter(folder)
+    state = {_own_name(key, module): value for key, value in tensors.items()}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several adapters are wanted
         module.add_adapter(config, name)
@@ -96,11 +96,21 @@ def _load_adapter(module: Any, folder: Path, name: str, target: str) -> None:
     set_peft_model_state_dict(module, state, adapter_name=name)
     device, dtype = module.device, module.dtype
     for key, parameter in module.named_parameters():
-        if f".{name}." in key:
+        if f".{name}." in f"{key}.":
             parameter.data = parameter.data.to(device=device, dtype=dtype)
     module.set_adapter([*active, name])
     module.requires_grad_(False)
     module.train(module.training)  # new layers are born in training mode, where their dropout is active
+
+
+def read_adapter(folder: Path) -> tuple[Any, dict[str, Tensor]]:
+    """Reads PEFT's config and tensors from a folder.
+
+    Raises:
+        ValueError: the folder is damaged, or asks for what is never run.
+    """
+    tensors = _weights(folder)
+    return _config(folder), tensors
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:

@@ -283,6 +283,18 @@ class LatentDiffusion(BaseModel):
                 stack.enter_context(tuner.disabled(self))
             yield
 
+    @contextmanager
+    def teacher_shown(self) -> Iterator[None]:
+        """Shows the teacher in the student's place inside ``with``, where there is one: prior pictures are its."""
+        with nullcontext() if self.distiller is None else self.distiller.shown(self):
+            yield
+
+    @property
+    def painter(self) -> str:
+        """What paints inside :meth:`teacher_shown`, as the user named it."""
+        cut = f", cut by {self.pruner.describe()}" if self.pruner is not None and self.distiller is None else ""
+        return f"{(self.distiller and self.distiller.source) or self.pretrained}{cut}"
+
     # --- what tuners say
 
     def statistics(self) -> dict[str, float]:

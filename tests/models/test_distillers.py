@@ -192,6 +192,22 @@ def test_a_teacher_in_bfloat16_teaches_nearly_the_same(sd_folder):
     assert run(model)["loss_output"].item() == pytest.approx(exact, rel=0.2)
 
 
+def test_the_teacher_is_shown_to_paint_pictures(sd_folder, tmp_path):
+    pruner = {"type": "BlockRemoval", "variant": "sd_tiny"}
+    model = build(sd_folder, pruner=pruner, distiller=distiller(OUTPUT))
+    settings = {"seeds": [1], "num_inference_steps": 2}
+    whole = build(sd_folder, distiller=None).generate(["a dog"], **settings)[0].tobytes()
+    student = model.unet
+    with model.sampling():
+        with model.teacher_shown():
+            assert model.generate(["a dog"], **settings)[0].tobytes() == whole
+        assert model.unet is student
+        assert model.generate(["a dog"], **settings)[0].tobytes() != whole
+    assert student.training
+    assert model.painter == str(sd_folder)
+    assert "sd_tiny" in build(sd_folder, pruner=pruner, distiller=None).painter
+
+
 def test_adapters_words_and_gradient_checkpointing_meet_a_teacher(sd_folder):
     lora = {"unet": {"type": "LoRATuner", "rank": 2}, "word": {"type": "TextualInversion", "placeholder_token": "<x>"}}
     terms = [run(shaken(build(sd_folder, tuners=lora, gradient_checkpointing=checkpointing)))

@@ -41,6 +41,8 @@ class PreflightHook(Hook):
             )
         ]
         rows += [(f"  {name}", tuner.describe()) for name, tuner in (getattr(model, "tuners", None) or {}).items()]
+        slots = (("structure", getattr(model, "pruner", None)), ("teacher", getattr(model, "distiller", None)))
+        rows += [(name, slot.describe()) for name, slot in slots if slot is not None]
         summary = getattr(loader.dataset, "summary", None)
         rows.append(("data", summary() if callable(summary) else f"{len(loader.dataset)} samples"))
         rates = sorted({group.get("initial_lr", group["lr"]) for group in wrapper.optimizer.param_groups})

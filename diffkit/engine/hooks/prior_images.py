@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from diffkit.registry import HOOKS
 
 @HOOKS.register_module()
 class PriorImagesHook(Hook):
-    """Lets the model, as it is before training, paint the prior pictures that are missing.
+    """Lets the model, as it is before training, paint the prior pictures that are missing; or its teacher.
 
     Only the deficit is generated, each process painting its share. Every picture has its own seed: batch
     size, number of processes and a broken off generation make no difference. Nothing in the folder is deleted
@@ -72,7 +73,7 @@ class PriorImagesHook(Hook):
 
     def _fill(self, runner: Any, prior: PriorImages, root: Path) -> None:
         model = runner.bare_model
-        recipe = {"pretrained": str(model.pretrained), "prompts": list(prior.prompts), **self.options}
+        recipe = {"pretrained": str(getattr(model, "painter", model.pretrained)), "prompts": list(prior.prompts), **self.options}
         check_recipe(root, recipe)
         seed = runner.seed if self.seed is None else self.seed
         jobs = prior.plan(seed)
@@ -91,7 +92,8 @@ class PriorImagesHook(Hook):
         )
         if rank == 0:
             write_recipe(root, recipe)
-        with preserved_randomness(), model.sampling():
+        teacher = getattr(model, "teacher_shown", nullcontext)
+        with preserved_randomness(), model.sampling(), teacher():
             try:
                 generate_prior(model, share(jobs, rank, world_size), root, self.batch_size, self.options)
             except OSError as error:

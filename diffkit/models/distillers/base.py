@@ -1,8 +1,8 @@
 """A distiller compares the student with a teacher on the same noisy latents, timesteps and text."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 
 class Distiller(nn.Module, ABC):
-    """Fills the ``distiller`` slot of :class:`~diffkit.models.LatentDiffusion`."""
+    """Fills the ``distiller`` slot of :class:`~diffkit.models.LatentDiffusion`.
+
+    Attributes:
+        source: what the teacher was loaded from; None where it is a copy of the model that is trained.
+    """
+
+    source: str | None = None
 
     def check(self, before: Mapping[str, nn.Module], after: Mapping[str, nn.Module]) -> None:
         """Looks whether this distiller fits networks, before their weights are read; all fit, by default.
@@ -43,6 +49,11 @@ class Distiller(nn.Module, ABC):
     @abstractmethod
     def losses(self, step: Step) -> dict[str, Tensor]:
         """Runs the teacher on the step and returns terms named ``loss_*``, each a scalar."""
+
+    @contextmanager
+    def shown(self, model: "LatentDiffusion") -> Iterator[None]:
+        """Puts the teacher in the student's place inside ``with``: it paints pictures to learn from."""
+        yield
 
     def frozen_tensors(self) -> Mapping[str, Tensor]:
         """The teacher's weights by name: no checkpoint holds them, so a resumed training compares their hash."""

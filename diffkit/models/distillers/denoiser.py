@@ -176,6 +176,18 @@ class DenoiserDistiller(Distiller):
 
     # --- what others see of it
 
+    @contextmanager
+    def shown(self, model: "LatentDiffusion") -> Iterator[None]:
+        if self._teacher is None:
+            yield
+            return
+        student = model.get_submodule("unet")
+        model.add_module("unet", self._teacher.unet)
+        try:
+            yield
+        finally:
+            model.add_module("unet", student)
+
     def frozen_tensors(self) -> Mapping[str, Tensor]:
         return {} if self._teacher is None else self._teacher.tensors()
 

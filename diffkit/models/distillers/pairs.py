@@ -8,7 +8,7 @@ student compares its lowest level with the teacher's first up block, BK's tiny t
 from collections.abc import Iterable
 from typing import Literal
 
-#: Names that ``pairs`` takes; ``blocks`` is every block of the student with the one that its weights came from.
+#: Names that ``pairs`` takes; ``blocks`` is every block of the student with the teacher's of the same name.
 PairSet = Literal["blocks", "bk_base", "bk_small", "bk_tiny", "sd_small", "sd_tiny", "sdxl_small", "sdxl_tiny",
                   "ssd_1b", "vega"]
 

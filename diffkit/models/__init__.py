@@ -7,7 +7,7 @@ from diffkit.models.latent_diffusion import LatentDiffusion
 from diffkit.models.losses import DebiasedWeight, HuberLoss, MinSNRWeight, MSELoss, SmoothL1Loss
 from diffkit.models.noise import InputPerturbation, OffsetNoise, PyramidNoise, WhiteNoise
 from diffkit.models.objectives import Denoising, Objective, Reconstruction
-from diffkit.models.pruners import Pruner
+from diffkit.models.pruners import BlockRemoval, Pruner
 from diffkit.models.quantizers import QATQuantizer, Quantizer
 from diffkit.models.step import Step
 from diffkit.models.timesteps import (
@@ -20,8 +20,9 @@ from diffkit.models.timesteps import (
 from diffkit.models.tuners import CrossAttentionTuner, FullTuner, LoRATuner, TextualInversion, Tuner
 
 __all__ = [
-    "Conditioning", "CubicTimesteps", "DebiasedWeight", "DenoiserDistiller", "Denoising",
-    "Distiller", "EarlierTimesteps", "Family", "FullTuner", "GenerationSettings", "HuberLoss", "InputPerturbation",
-    "LatentDiffusion", "LaterTimesteps", "LoRATuner", "MSELoss", "MinSNRWeight", "Objective", "OffsetNoise", "Pruner", "PyramidNoise", "QATQuantizer", "Quantizer",
-    "RangeTimesteps", "Reconstruction", "SmoothL1Loss", "StableDiffusion", "StableDiffusionXL", "Step",
-    "TextualInversion", "Tuner", "UniformTimesteps", "WhiteNoise", "generate"]
+    "BlockRemoval", "Conditioning", "CrossAttentionTuner", "CubicTimesteps", "DebiasedWeight", "DenoiserDistiller",
+    "Denoising", "Distiller", "EarlierTimesteps", "Family", "FullTuner", "GenerationSettings", "HuberLoss",
+    "InputPerturbation", "LatentDiffusion", "LaterTimesteps", "LoRATuner", "MSELoss", "MinSNRWeight", "Objective",
+    "OffsetNoise", "Pruner", "PyramidNoise", "QATQuantizer", "Quantizer", "RangeTimesteps", "Reconstruction",
+    "SmoothL1Loss", "StableDiffusion", "StableDiffusionXL", "Step", "TextualInversion", "Tuner", "UniformTimesteps",
+    "WhiteNoise", "generate"]

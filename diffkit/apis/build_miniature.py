@@ -56,7 +56,7 @@ def train_part(
     """
     from diffkit.apis.configs import load_config
     from diffkit.apis.train import train
-    from diffkit.engine.checkpoint import verify_checkpoint
+    from diffkit.engine.manifest import verify_checkpoint
 
     work_dir = root / name
     iterations = load_config(name, work_dir=work_dir, cfg_options=options).train_cfg.max_iters

@@ -1,34 +1,17 @@
-"""Checkpoint folders that are either whole or absent: written aside, synced, described by a manifest,
-renamed.
+"""Checkpoint folders that are either whole or absent: written aside, synced, described by a manifest, renamed.
 
-A checkpoint is a folder ``step<N>`` (N: the last finished iteration, counted from 0). Its ``manifest.json``
-is written last and lists every other file with size and SHA-256, so that any later damage shows.
+A checkpoint is a folder ``step<N>`` (N: the last finished iteration, counted from 0).
 """
 
 import errno
-import hashlib
-import json
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from diffkit.engine.errors import DiskFullError
-from diffkit.engine.files import (
-    files_below,
-    folder_size,
-    format_bytes,
-    free_bytes,
-    is_disk_full,
-    remove,
-    sha256,
-    sync,
-)
-from diffkit.utils.weight_files import pickled_files, safetensors_fault
+from diffkit.engine.files import folder_size, format_bytes, free_bytes, is_disk_full, remove, sync
+from diffkit.engine.manifest import STEP, verify_checkpoint, verify_sizes, write_manifest
 
-MANIFEST = "manifest.json"
-_FORMAT = 1
-_STEP = re.compile(r"step(\d+)")
 _WRITING, _REPLACED = ".writing-", ".replaced-"
 
 
@@ -49,7 +32,7 @@ def list_steps(work_dir: str | Path) -> list[tuple[int, Path]]:
     root = Path(work_dir)
     if not root.is_dir():
         return []
-    matches = [(_STEP.fullmatch(path.name), path) for path in root.iterdir() if path.is_dir()]
+    matches = [(STEP.fullmatch(path.name), path) for path in root.iterdir() if path.is_dir()]
     return sorted((int(match.group(1)), path) for match, path in matches if match)
 
 
@@ -81,7 +64,7 @@ def write_checkpoint(
         aside.mkdir()
         for write in writers:
             write(aside)
-        _write_manifest(aside, meta or {})
+        write_manifest(aside, meta or {})
     except Exception as error:
         written = folder_size(aside)
         remove(aside)
@@ -93,80 +76,6 @@ def write_checkpoint(
         raise
     _put_in_place(aside, folder)
     return folder
-
-
-def verify_checkpoint(folder: str | Path) -> list[str]:
-    """Compares a checkpoint with its manifest.
-
-    Returns:
-        The faults in plain words; an empty list says that every byte is as it was written.
-    """
-    folder = Path(folder)
-    try:
-        manifest = read_manifest(folder)
-    except (OSError, ValueError) as error:
-        return [str(error)]
-    files = manifest["files"]
-    faults = _misnamed(folder, manifest)
-    present = {path.relative_to(folder).as_posix() for path in files_below(folder)} - {MANIFEST}
-    faults += [f"{name} is missing" for name in sorted(files.keys() - present)]
-    faults += [f"{name} is not in the manifest" for name in sorted(present - files.keys())]
-    found = {name: _file_fault(folder / name, files[name]) for name in sorted(files.keys() & present)}
-    return faults + [f"{name} {fault}" for name, fault in found.items() if fault]
-
-
-def _file_fault(path: Path, entry: dict[str, Any]) -> str:
-    """What is wrong with a file of a checkpoint, in words that follow its name; an empty text where it is sound."""
-    if path.is_symlink():
-        return "is a link"
-    if pickled_files([path.name]):
-        return "is a pickle or an archive by its name; a checkpoint holds neither, and none is read"
-    size = path.stat().st_size
-    if size != entry["size"]:
-        return f"has {size} bytes instead of {entry['size']}"
-    if sha256(path) != entry["sha256"]:
-        return "has changed (SHA-256 differs)"
-    fault = safetensors_fault(path) if path.suffix == ".safetensors" else ""
-    return f"is no sound safetensors file: {fault}" if fault else ""
-
-
-def _misnamed(folder: Path, manifest: dict[str, Any]) -> list[str]:
-    """A checkpoint under the name of another step is not the one that is looked for."""
-    match, step = _STEP.fullmatch(folder.name), manifest["meta"].get("step")
-    if match is None or step is None or int(match[1]) == step:
-        return []
-    return [f"{MANIFEST} is that of the checkpoint of step {step}"]
-
-
-def read_manifest(folder: str | Path) -> dict[str, Any]:
-    """Reads and checks the shape of a manifest.
-
-    Raises:
-        OSError: there is none.
-        ValueError: it is damaged or of an unknown format.
-    """
-    path = Path(folder) / MANIFEST
-    if not path.is_file():
-        raise FileNotFoundError(f"{MANIFEST} is missing: the checkpoint was not finished, or is none")
-    try:
-        text = path.read_text(encoding="utf-8")
-        manifest = json.loads(text)
-        intact = text == _manifest_text({key: value for key, value in manifest.items() if key != "sha256"})
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{MANIFEST} is damaged: {error}") from None
-    if not intact:
-        raise ValueError(f"{MANIFEST} is damaged: its own SHA-256 differs")
-    if manifest.get("format") != _FORMAT:
-        raise ValueError(f"{MANIFEST} has format {manifest.get('format')}, this version reads {_FORMAT}")
-    if not _has_shape(manifest):
-        raise ValueError(f"{MANIFEST} is damaged: it is not what this program writes")
-    return manifest
-
-
-def _has_shape(manifest: dict[str, Any]) -> bool:
-    files = manifest.get("files")
-    return isinstance(manifest.get("meta"), dict) and isinstance(files, dict) and all(
-        isinstance(entry, dict) and entry.keys() >= {"size", "sha256"} for entry in files.values())
 
 
 def find_latest(work_dir: str | Path) -> Found:
@@ -209,20 +118,6 @@ def rotate(work_dir: str | Path, max_keep: int, newest: str | Path) -> list[Path
     return old
 
 
-def verify_sizes(folder: str | Path) -> list[str]:
-    """Like ``verify_checkpoint`` but compares sizes only, which costs nothing."""
-    folder = Path(folder)
-    try:
-        files = read_manifest(folder)["files"]
-    except (OSError, ValueError) as error:
-        return [str(error)]
-    return [
-        f"{name} is missing or has another size"
-        for name, entry in files.items()
-        if not (folder / name).is_file() or (folder / name).stat().st_size != entry["size"]
-    ]
-
-
 def remove_checkpoint(folder: str | Path) -> None:
     """Removes a checkpoint; it is renamed first, so that a half removed one never stands under its name."""
     folder = Path(folder)
@@ -260,20 +155,6 @@ def _disk_full(folder: Path, written: int, expected: int) -> DiskFullError:
     )
 
 
-def _write_manifest(folder: Path, meta: dict[str, Any]) -> None:
-    files = {}
-    for path in files_below(folder):
-        sync(path)
-        files[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": sha256(path)}
-    body = {"format": _FORMAT, "meta": meta, "files": dict(sorted(files.items()))}
-    path = folder / MANIFEST
-    path.write_text(_manifest_text(body), encoding="utf-8")
-    sync(path)
-    for below in sorted(item for item in folder.rglob("*") if item.is_dir()):
-        sync(below)
-    sync(folder)
-
-
 def _put_in_place(aside: Path, folder: Path) -> None:
     replaced = folder.with_name(f"{_REPLACED}{folder.name}")
     if folder.exists():
@@ -283,8 +164,3 @@ def _put_in_place(aside: Path, folder: Path) -> None:
     sync(folder.parent)
     sync(folder.parent.resolve().parent)  # the work folder itself may be new
     remove(replaced)
-
-
-def _manifest_text(body: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(body).encode()).hexdigest()
-    return json.dumps(body | {"sha256": digest}, indent=1) + "\n"

@@ -5,9 +5,10 @@ from typing import Any
 
 from mmengine.dist import broadcast_object_list
 
-from diffkit.engine.checkpoint import find_latest, verify_checkpoint
+from diffkit.engine.checkpoint import find_latest
 from diffkit.engine.config_diff import check_config_change, flat_config
 from diffkit.engine.errors import ResumeError
+from diffkit.engine.manifest import verify_checkpoint
 
 STATE = "state"
 

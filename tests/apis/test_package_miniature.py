@@ -132,11 +132,11 @@ def test_the_parts_are_trained_in_order_each_on_the_one_before(tmp_path, monkeyp
 
 
 def test_a_part_that_is_trained_is_not_trained_again(tmp_path, monkeypatch):
-    from diffkit.engine import checkpoint
+    from diffkit.engine import manifest
 
     step = tmp_path / "mini_sd_vae" / "step2"
     step.mkdir(parents=True)
-    monkeypatch.setattr(checkpoint, "verify_checkpoint", lambda folder: [])
+    monkeypatch.setattr(manifest, "verify_checkpoint", lambda folder: [])
     lines = []
     options = {"train_cfg.max_iters": 3}
     assert build_miniature.train_part("mini_sd_vae", tmp_path, options, say=lines.append) == step

@@ -23,7 +23,6 @@ def test_a_written_checkpoint_is_valid_and_alone(tmp_path):
     folder = write(tmp_path, 9)
     assert ck.verify_checkpoint(folder) == []
     assert [path.name for path in tmp_path.iterdir()] == ["step9"]
-    assert ck.read_manifest(folder)["meta"] == {"step": 9}
 
 
 def test_replacing_leaves_the_new_one_only(tmp_path):
@@ -48,29 +47,6 @@ def test_any_damage_is_found_and_the_previous_one_used(tmp_path, name, damage):
     assert found.folder == previous
     assert [folder for folder, _ in found.skipped] == [newest]
     assert found.skipped[0][1]
-
-
-def test_every_byte_of_a_manifest_counts(tmp_path):
-    folder = write(tmp_path, 0)
-    path = folder / "manifest.json"
-    good = path.read_bytes()
-    for place in range(len(good)):
-        bad = bytearray(good)
-        bad[place] ^= 4
-        path.write_bytes(bad)
-        assert ck.verify_checkpoint(folder), place
-
-
-def test_a_stray_file_is_a_fault(tmp_path):
-    folder = write(tmp_path, 1)
-    (folder / "stray").write_text("x")
-    assert ck.verify_checkpoint(folder) == ["stray is not in the manifest"]
-
-
-def test_an_older_format_is_refused(tmp_path):
-    folder = write(tmp_path, 1)
-    (folder / "manifest.json").write_text(ck._manifest_text({"format": 99, "meta": {}, "files": {}}))
-    assert "format 99" in ck.verify_checkpoint(folder)[0]
 
 
 @pytest.mark.parametrize(
@@ -164,13 +140,6 @@ def test_a_full_disk_is_told_with_what_is_expected(tmp_path):
 
     with pytest.raises(DiskFullError, match=r"step9: it needs about 5\.0 kB \(5000 bytes\), .* are free"):
         ck.write_checkpoint(tmp_path / "step9", [writer], expected=lambda: 5000)
-
-
-def test_a_checkpoint_under_the_name_of_another_step_is_refused(tmp_path):
-    write(tmp_path, 4).rename(tmp_path / "step9")
-    write(tmp_path, 2).rename(tmp_path / "best")
-    assert ck.verify_checkpoint(tmp_path / "step9") == ["manifest.json is that of the checkpoint of step 4"]
-    assert ck.verify_checkpoint(tmp_path / "best") == []
 
 
 def test_a_folder_that_cannot_be_synced_is_no_error_and_a_file_is(tmp_path, monkeypatch):

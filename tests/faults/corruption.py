@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from diffkit.engine.checkpoint import MANIFEST, find_latest, list_steps
+from diffkit.engine.checkpoint import find_latest, list_steps
 from diffkit.engine.files import files_below
+from diffkit.engine.manifest import MANIFEST
 
 KINDS = ("one bit", "some bytes", "zeros", "cut short", "grown", "emptied", "deleted", "swapped", "from the one before")
 

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from diffkit.engine import checkpoint as ck
 from diffkit.engine.errors import ResumeError
+from diffkit.engine.manifest import manifest_text, read_manifest, verify_checkpoint
 from diffkit.engine.resume_checks import valid_checkpoint
 from tests.faults.payloads import pickled, tar_upwards, torch_file, zip_upwards
 
@@ -64,8 +65,8 @@ def test_they_run_where_they_are_loaded_naively(tmp_path, marker):
 
 def test_auto_resume_passes_over_it(tmp_path, marker):
     sound = prepared(tmp_path).rename(tmp_path / "run" / "step2")
-    (sound / "manifest.json").write_text(ck._manifest_text(
-        {key: value for key, value in ck.read_manifest(sound).items() if key != "sha256"} | {"meta": {"step": 2}}))
+    (sound / "manifest.json").write_text(manifest_text(
+        {key: value for key, value in read_manifest(sound).items() if key != "sha256"} | {"meta": {"step": 2}}))
     hostile = prepared(tmp_path, optimizer__pkl=pickled(marker))
     found = ck.find_latest(tmp_path / "run")
     assert found.folder == sound and [folder for folder, _ in found.skipped] == [hostile]
@@ -77,8 +78,8 @@ def test_auto_resume_passes_over_it(tmp_path, marker):
     {"format": 1, "meta": [], "files": {}}, {"format": 1, "meta": {}, "files": {"a": {"size": 3}}}, {"format": [1]}])
 def test_manifests_of_another_shape_are_damaged(tmp_path, body):
     (tmp_path / "step3").mkdir()
-    (tmp_path / "step3" / "manifest.json").write_text(ck._manifest_text(body))
-    (fault,) = ck.verify_checkpoint(tmp_path / "step3")
+    (tmp_path / "step3" / "manifest.json").write_text(manifest_text(body))
+    (fault,) = verify_checkpoint(tmp_path / "step3")
     assert fault.startswith("manifest.json")
 
 
@@ -86,7 +87,7 @@ def test_manifests_of_another_shape_are_damaged(tmp_path, body):
 def test_manifests_that_are_no_json_are_damaged(tmp_path, text):
     (tmp_path / "step3").mkdir()
     (tmp_path / "step3" / "manifest.json").write_text(text)
-    (fault,) = ck.verify_checkpoint(tmp_path / "step3")
+    (fault,) = verify_checkpoint(tmp_path / "step3")
     assert fault.startswith("manifest.json is damaged")
 
 
@@ -95,4 +96,4 @@ def test_links_in_a_checkpoint_are_refused(tmp_path):
     for name, target in (("a", "/dev/zero"), ("b", "nothing")):  # endless, and dead
         (folder / "state" / f"{name}.json").unlink()
         os.symlink(target, folder / "state" / f"{name}.json")
-    assert ck.verify_checkpoint(folder) == ["state/a.json is a link", "state/b.json is a link"]
+    assert verify_checkpoint(folder) == ["state/a.json is a link", "state/b.json is a link"]

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import load_file
 
-from diffkit.engine.checkpoint import MANIFEST, list_steps, verify_checkpoint
+from diffkit.engine.checkpoint import list_steps
+from diffkit.engine.manifest import MANIFEST, verify_checkpoint
 from tests.engine.processes import PATIENCE, context
 from tests.faults.training import LAST, Job, train
 

@@ -2,6 +2,7 @@
 
 from diffkit.datasets.collate import collate_samples
 from diffkit.datasets.concept import ConceptDataset
+from diffkit.datasets.concept_list import ConceptListDataset
 from diffkit.datasets.draw import Draw, as_draw
 from diffkit.datasets.groups import NamedGroups
 from diffkit.datasets.hub_image_text import HubImageText
@@ -16,10 +17,12 @@ from diffkit.datasets.shapes import CONCEPTS, ConceptPrompts, ShapesDataset, Sha
 from diffkit.datasets.templates import TEMPLATES
 from diffkit.datasets.transforms import (
     CenterCrop,
+    CenterSquare,
     Compose,
     RandomCrop,
     RandomHorizontalFlip,
     Resize,
+    SizeAugment,
     ToTensor,
     default_transforms,
 )
@@ -29,8 +32,10 @@ __all__ = [
     "TEMPLATES",
     "BadImageError",
     "CenterCrop",
+    "CenterSquare",
     "Compose",
     "ConceptDataset",
+    "ConceptListDataset",
     "ConceptPrompts",
     "Draw",
     "DrawSampler",
@@ -47,6 +52,7 @@ __all__ = [
     "ShapesDataset",
     "ShapesPrompts",
     "ShapesScenes",
+    "SizeAugment",
     "ToTensor",
     "as_draw",
     "collate_samples",

@@ -19,13 +19,14 @@ def collate_samples(samples: Sequence[Sample | Sequence[Sample]]) -> dict[str, A
         samples: each a dict, or a list of dicts such as [instance, prior]. A dict holds ``pixel_values``
             (float [3, H, W] in [-1, 1]) and ``prompt`` (str); it may hold ``key`` (None), ``is_prior``
             (False), ``original_size`` (its own H, W) and ``crop_top_left`` (0, 0): in brackets what is filled
-            in. Anything else must be in every sample: tensors and numbers are stacked, the rest is listed.
+            in. Where one has ``content_box`` (top, left, height, width), so gets each other (the whole picture).
+            Anything else must be in every sample: tensors and numbers are stacked, the rest is listed.
             Samples for evaluation may all be without ``pixel_values``; nothing is filled in then.
 
     Returns:
         ``pixel_values`` float32 [B, 3, H, W], ``prompt`` and ``key`` lists, ``is_prior`` bool [B],
-        ``original_size`` long [B, 2] as (height, width), ``crop_top_left`` long [B, 2] as (y, x). Instances
-        come before priors.
+        ``original_size`` long [B, 2] as (height, width), ``crop_top_left`` long [B, 2] as (y, x), perhaps
+        ``content_box`` long [B, 4]. Instances come before priors.
     """
     flat = _flatten(samples)
     batch = _pictures(flat) if any("pixel_values" in sample for sample in flat) else {}
@@ -37,7 +38,9 @@ def collate_samples(samples: Sequence[Sample | Sequence[Sample]]) -> dict[str, A
 
 def _pictures(flat: list[Sample]) -> dict[str, Any]:
     """What every batch of pictures has; see ``collate_samples``."""
+    boxes = [_box(sample) for sample in flat] if any("content_box" in sample for sample in flat) else None
     return {
+        **({} if boxes is None else {"content_box": torch.tensor(boxes, dtype=torch.long)}),
         "pixel_values": _stack_pixels(flat),
         "prompt": [sample["prompt"] for sample in flat],
         "key": [sample.get("key") for sample in flat],
@@ -73,6 +76,11 @@ def _stack_pixels(flat: list[Sample]) -> Tensor:
 
 def _original_size(sample: Sample) -> tuple[int, ...]:
     return tuple(sample.get("original_size", sample["pixel_values"].shape[-2:]))
+
+
+def _box(sample: Sample) -> tuple[int, ...]:
+    height, width = sample["pixel_values"].shape[-2:]
+    return tuple(map(int, sample.get("content_box", (0, 0, height, width))))
 
 
 def _gather(name: str, flat: list[Sample]) -> Any:

@@ -14,9 +14,9 @@ from diffkit.datasets.draw import Draw, as_draw
 from diffkit.datasets.image_file import printable
 from diffkit.datasets.pictures import DRAWN, DRAWN_SCENES, PictureSet, open_pictures
 from diffkit.datasets.prior import PriorImages
-from diffkit.datasets.prompt_source import PromptSource, as_prompts
+from diffkit.datasets.prompt_source import PromptSource, as_prompts, prefixed
 from diffkit.datasets.templates import choose_templates
-from diffkit.datasets.transforms import Compose, Transform, build_transforms
+from diffkit.datasets.transforms import Compose, Transform, build_transforms, size_transforms
 from diffkit.registry import DATASETS
 
 # Each has its own stream of a draw's seed, so that switching one on does not change another.
@@ -45,6 +45,8 @@ class ConceptDataset(Dataset):
         resolution: side of the pictures that the model sees, in pixels.
         center_crop: cut out the middle; False cuts at random, and then latents are not cached.
         hflip: probability of mirroring a picture, 0 to 1.
+        size_augment: show the concept at random sizes, in words too ("a far away photo of …"), as Custom Diffusion
+            does; see ``SizeAugment``. Then its latents are not cached. Prior pictures stay as they are.
         repeats: how often each picture counts in an epoch.
         caption_dropout: probability of an empty prompt, 0 to 1.
         prior_caption_dropout: the same for prior pictures.
@@ -76,6 +78,7 @@ class ConceptDataset(Dataset):
         resolution: int = 512,
         center_crop: bool = True,
         hflip: float = 0.0,
+        size_augment: bool = False,
         repeats: int = 1,
         caption_dropout: float = 0.0,
         prior_caption_dropout: float = 0.0,
@@ -101,9 +104,12 @@ class ConceptDataset(Dataset):
             )
         self.seed = seed
         self.repeats = repeats
-        self.transforms = build_transforms(
+        if size_augment and transforms is not None:
+            raise ValueError("size_augment is one of the usual transforms: put SizeAugment into transforms instead")
+        self.prior_transforms = build_transforms(
             transforms, resolution=resolution, center_crop=center_crop, hflip=hflip
         )
+        self.transforms = size_transforms(resolution, hflip) if size_augment else self.prior_transforms
         self._open: dict[str, Any] = {
             "bad_images": bad_images,
             "keep_in_memory": keep_in_memory,
@@ -168,6 +174,8 @@ class ConceptDataset(Dataset):
     def summary(self) -> str:
         """What was found, for the table before a training."""
         parts = [self.pictures.describe]
+        if self.pictures.sample(0, self._rng(0, _PIXELS))["key"] is None:
+            parts.append("cut or scaled at random, so their latents are not cached")
         if self.prior_pictures is not None:
             parts.append(f"{len(self.prior_pictures)} prior images ({self.prior_pictures.describe})")
         elif self.prior is not None and self.prior.num_images:
@@ -223,8 +231,9 @@ class ConceptDataset(Dataset):
     def _open_set(
         self, root: str | Path, argument: str, number: int | None, prompts: PromptSource, **captions: Any
     ) -> PictureSet:
+        transforms = self.transforms if prompts is self.prompts else self.prior_transforms
         pictures = open_pictures(
-            root, self.transforms, argument=argument, num_images=number, **self._open, **captions
+            root, transforms, argument=argument, num_images=number, **self._open, **captions
         )
         prompts.check(pictures, argument)
         for note in pictures.notes:
@@ -238,11 +247,9 @@ class ConceptDataset(Dataset):
         self, pictures: PictureSet, prompts: PromptSource, index: int, seed: int, pixels: int, words: int
     ) -> dict[str, Any]:
         sample = pictures.sample(index, self._rng(seed, pixels))
-        return {
-            **sample,
-            "prompt": prompts.choose(pictures.captions(index), self._rng(seed, words)),
-            "is_prior": False,
-        }
+        prompt = prompts.choose(pictures.captions(index), self._rng(seed, words))
+        prefix = sample.pop("caption_prefix", "")
+        return {**sample, "prompt": prefixed(prefix, prompt), "is_prior": False}
 
 
 def _same_folder(left: str | Path, right: str | Path) -> bool:

@@ -1,5 +1,6 @@
 """The prompt of a draw: which caption or template, the placeholder in it, and whether it is dropped."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -77,6 +78,11 @@ class PromptSource:
         if self.placeholder is None:
             raise ValueError(f"{where} {text!r} has {SLOT}, but there is no placeholder to put there")
         return text.replace(SLOT, self.placeholder)
+
+
+def prefixed(prefix: str, prompt: str) -> str:
+    """A prompt with a phrase before it, in place of its article: ``a far away photo of …``; an empty one stays so."""
+    return prefix + re.sub(r"^(a|an|the) ", "", prompt) if prefix and prompt else prompt
 
 
 def as_prompts(prompts: str | Sequence[str] | None, argument: str) -> list[str]:

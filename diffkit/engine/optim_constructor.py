@@ -108,15 +108,22 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     return parameters
 
 
-def scale_learning_rates(wrapper: Any, batch_size: int, processes: int) -> str:
-    """Multiplies all learning rates by accumulation, batch size and processes; returns the formula as text."""
+def scale_learning_rates(wrapper: Any, batch_size: int, processes: int, per_item: int = 1) -> str:
+    """Multiplies all learning rates; returns the formula as text.
+
+    Args:
+        wrapper: of the optimizer; its accumulation is a factor.
+        batch_size: items of a batch, a factor.
+        processes: a factor.
+        per_item: pictures of an item, a factor: 2 where each brings a prior picture.
+    """
     counts, before = wrapper.accumulative_counts, wrapper.optimizer.param_groups[0]["lr"]
-    factor = counts * batch_size * processes
+    factor = counts * batch_size * processes * per_item
     for group in wrapper.param_groups:
         group["lr"] *= factor
     return (
         f"scale_lr: {before:g} x {counts} (accumulation) x {batch_size} (batch) x {processes} (processes) "
-        f"= {before * factor:g}"
+        f"{f'x {per_item} (pictures of an item) ' if per_item > 1 else ''}= {before * factor:g}"
     )
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from mmengine.config import Config
@@ -49,7 +49,8 @@ class Runner(MMRunner):
             False starts anew.
         resume_allow_change: goes on even if the config has changed in what alters the mathematics.
         scale_lr: multiplies the learning rates by accumulation, batch size and number of processes, and
-            prints that.
+            prints that. ``'with_prior'`` counts a prior picture beside each instance too, so twice as much, as the
+            programs of Custom Diffusion do.
         **options: see ``mmengine.runner.Runner``. ``env_cfg`` takes ``allow_tf32`` (bool) and
             ``num_threads`` (int) too. ``randomness.seed`` is 0 unless given. ``load_from`` is a checkpoint
             whose trained weights are taken.
@@ -69,9 +70,11 @@ class Runner(MMRunner):
         *,
         resume: bool | str = False,
         resume_allow_change: bool = False,
-        scale_lr: bool = False,
+        scale_lr: Literal[False, True, "with_prior"] = False,
         **options: Any,
     ) -> None:
+        if scale_lr not in (False, True, "with_prior"):
+            raise ValueError(f"scale_lr must be True, False or 'with_prior', given {scale_lr!r}")
         self._wants_scaled_lr = scale_lr
         self.resume_allow_change = resume_allow_change
         self.resume_from = resume
@@ -168,7 +171,8 @@ class Runner(MMRunner):
             raise ValueError("auto_scale_lr is not supported; use scale_lr=True, which prints its formula")
         if self._wants_scaled_lr:
             batch = self.train_dataloader.batch_size
-            self.logger.info(scale_learning_rates(optim_wrapper, batch, self.world_size))
+            pairs = self._wants_scaled_lr == "with_prior" and getattr(self.train_dataloader.dataset, "has_prior", False)
+            self.logger.info(scale_learning_rates(optim_wrapper, batch, self.world_size, 2 if pairs else 1))
 
     def optimizer_steps(self) -> int:
         """Optimizer steps of the whole training."""

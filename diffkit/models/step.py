@@ -21,6 +21,7 @@ class Step:
         is_prior: [B], bool; True for samples that keep the class as it was.
         sample_weight: [B]; the weight of the noise level, before instance and prior are weighed.
         prediction: the UNet's output, [B, C, h, w]; None until the UNet has run.
+        mask: where the picture shows something to learn from, bool [B, 1, h, w]; None is everywhere.
     """
 
     latents: Tensor
@@ -32,3 +33,4 @@ class Step:
     is_prior: Tensor
     sample_weight: Tensor
     prediction: Tensor | None = None
+    mask: Tensor | None = None

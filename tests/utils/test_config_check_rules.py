@@ -102,6 +102,33 @@ def test_missing_prior_pictures_need_a_hook_and_a_prompt(tmp_path):
     assert conflicts(rule, train_dataloader=training(num_class_images=2, class_data_root="shapes:scenes")) == []
 
 
+def test_each_concept_of_a_list_needs_its_prior_pictures():
+    def listed(*concepts, **options):
+        return dict(dataset=dict(type="diffkit.datasets.ConceptListDataset", concepts=list(concepts), **options))
+
+    cat, pot = dict(data_root="cat", class_prompt="cat"), dict(data_root="pot")
+    hook, key = [dict(type="diffkit.engine.hooks.PriorImagesHook")], "train_dataloader.dataset.concepts"
+    rule = rules.prior_pictures
+    assert conflicts(rule, train_dataloader=listed(cat, pot, num_class_images=2), custom_hooks=hook) == []
+    assert conflicts(rule, train_dataloader=listed(cat, pot)) == []
+    assert conflicts(rule, train_dataloader=listed(cat, pot, num_class_images=2)) == [f"{key}.0.num_class_images"]
+    own = dict(pot, num_class_images=3)
+    assert conflicts(rule, train_dataloader=listed(cat, own), custom_hooks=hook) == [f"{key}.1.class_prompt"]
+    rule = rules.prior_weight
+    assert conflicts(rule, model=dict(prior_loss_weight=0.25), train_dataloader=listed(pot)) == [
+        "model.prior_loss_weight"]
+    assert conflicts(rule, model=dict(prior_loss_weight=0.25), train_dataloader=listed(cat, num_class_images=2)) == []
+
+
+def test_latents_of_pictures_at_random_sizes_cannot_be_kept():
+    rule = rules.latent_cache
+    data = training(size_augment=True)
+    assert conflicts(rule, model=dict(cache_latents=True), train_dataloader=data) == ["model.cache_latents"]
+    assert conflicts(rule, model=dict(), train_dataloader=data) == []
+    data = training(transforms=[dict(type="SizeAugment", size=8)])
+    assert conflicts(rule, model=dict(cache_latents=True), train_dataloader=data) == ["model.cache_latents"]
+
+
 def test_schedules_count_steps():
     rule = rules.schedules_count_steps
     assert conflicts(rule, param_scheduler=[dict(type="LinearLR", by_epoch=False)]) == []

@@ -11,19 +11,23 @@ from diffkit.datasets.transforms.geometry import (
     RandomHorizontalFlip,
     Resize,
 )
+from diffkit.datasets.transforms.scale import CenterSquare, SizeAugment
 
 __all__ = [
     "INTERPOLATIONS",
     "CenterCrop",
+    "CenterSquare",
     "Compose",
     "Picture",
     "RandomCrop",
     "RandomHorizontalFlip",
     "Resize",
+    "SizeAugment",
     "ToTensor",
     "Transform",
     "build_transforms",
     "default_transforms",
+    "size_transforms",
 ]
 
 
@@ -45,6 +49,19 @@ def default_transforms(
         raise ValueError(f"hflip must be between 0 and 1, got {hflip}")
     crop = CenterCrop(resolution) if center_crop else RandomCrop(resolution)
     return Compose([Resize(resolution, interpolation), RandomHorizontalFlip(hflip), crop, ToTensor()])
+
+
+def size_transforms(resolution: int, hflip: float = 0.0, interpolation: str = "bilinear") -> Compose:
+    """The square in the middle, perhaps mirrored, at a random scale; see :class:`SizeAugment`.
+
+    Args:
+        resolution: side of the result, in pixels.
+        hflip: probability of mirroring, 0 to 1.
+        interpolation: of the scaling, one of ``INTERPOLATIONS``.
+    """
+    limit = int(1.4 * resolution)  # no picture is shown larger
+    return Compose([CenterSquare(limit, interpolation), RandomHorizontalFlip(hflip),
+                    SizeAugment(resolution, interpolation=interpolation), ToTensor()])
 
 
 def build_transforms(

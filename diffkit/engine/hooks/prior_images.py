@@ -63,9 +63,11 @@ class PriorImagesHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Generates what is missing for each dataset of the training, and opens it."""
-        for dataset in datasets_with_prior(runner.train_loop.dataloader.dataset):
-            if dataset.prior.root is None:
-                dataset.set_prior_root(Path(runner.work_dir) / "class_images")
+        datasets = list(datasets_with_prior(runner.train_loop.dataloader.dataset))
+        for number, dataset in enumerate(datasets):
+            if dataset.prior.root is None:  # concepts have prompts of their own, and so folders of their own
+                name = "class_images" if len(datasets) == 1 else f"class_images_{number}"
+                dataset.set_prior_root(Path(runner.work_dir) / name)
             if dataset.prior.num_images:
                 self._fill(runner, dataset.prior, dataset.prior.root)
             if dataset.prior_pictures is None:

@@ -1,11 +1,12 @@
 """The objective of diffusion models: find the noise that was added (Ho et al. 2020), or the velocity."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from diffkit.models.losses import snr_of, weighted_mean
+from diffkit.models.losses import content_mask, masked_losses, snr_of, weighted_mean
 from diffkit.models.objectives.base import Objective
 from diffkit.models.step import Step
 from diffkit.registry import LOSSES, NOISES, OBJECTIVES, TIMESTEPS
@@ -21,7 +22,8 @@ class Denoising(Objective):
     """One UNet forward for the whole batch, instance and prior together; one loss value for each sample.
 
     The loss is ``mean(w l | instance) + prior_loss_weight * mean(w l | prior)`` (Ruiz et al. 2022), where ``l`` is
-    the mean over a sample's values and ``w`` weighs its noise level. So ``weighting`` acts on prior pictures as it
+    the mean over a sample's values and ``w`` weighs its noise level. Where a sample has a ``content_box``
+    (``SizeAugment``), ``l`` is the mean over the latents inside it. So ``weighting`` acts on prior pictures as it
     does on instance pictures; the DreamBooth scripts of diffusers weigh the instance half only.
 
     Args:
@@ -71,12 +73,20 @@ class Denoising(Objective):
             noisy_latents=scheduler.add_noise(latents, self.noise.perturb(noise), timesteps),
             conditioning=model.encode_prompts(batch), target=self._target(scheduler, kind, latents, noise, timesteps),
             is_prior=torch.zeros_like(timesteps, dtype=torch.bool) if is_prior is None else is_prior,
-            sample_weight=weight)
+            sample_weight=weight, mask=self._mask(batch, latents))
 
     def compare(self, step: Step, prior_loss_weight: float) -> Tensor:
         """The weighed loss of a step whose prediction is there."""
-        return weighted_mean(self.loss(step.prediction, step.target), step.sample_weight, step.is_prior,
+        losses = self.loss if step.mask is None else partial(masked_losses, self.loss, step.mask)
+        return weighted_mean(losses(step.prediction, step.target), step.sample_weight, step.is_prior,
                              prior_loss_weight)
+
+    @staticmethod
+    def _mask(batch: dict[str, Any], latents: Tensor) -> Tensor | None:
+        boxes = batch.get("content_box")
+        if boxes is None:
+            return None
+        return content_mask(boxes.to(latents.device), batch["pixel_values"].shape[-2:], latents.shape[-2:])
 
     @staticmethod
     def _target(scheduler: Any, kind: str, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:

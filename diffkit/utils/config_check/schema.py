@@ -8,6 +8,8 @@ Runner (a test holds them together) and the ones that diffkit adds.
 # The bodies only hold demands, and mutable defaults are never used.
 # ruff: noqa: B006
 # mypy: ignore-errors
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 
@@ -160,3 +162,20 @@ def scratch(
     scheduler: dict | None = None,
 ) -> None:
     """``model.family.scratch``: the anatomy of a model with random weights."""
+
+
+def concept(
+    data_root: str | Path,
+    instance_prompt: str | Sequence[str] | None = None,
+    class_prompt: str | Sequence[str] | None = None,
+    class_data_root: str | Path | None = None,
+    num_class_images: int = 0,
+    placeholder: str | None = None,
+    learnable_property: str | None = None,
+    template_file: str | Path | None = None,
+    captions: Literal["auto", "txt", "metadata", "none"] = "auto",
+    caption_column: str = "text",
+    num_images: int | None = None,
+    repeats: int = 1,
+) -> None:
+    """A concept of ``ConceptListDataset``."""

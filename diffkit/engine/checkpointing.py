@@ -122,6 +122,8 @@ def resume(runner: Any, source: str) -> None:
 def load_weights(runner: Any, folder: Path) -> None:
     """Loads the trained weights of a checkpoint into the model: the averaged ones if there are any.
 
+    Where the calibrated model was kept instead of a trained quantised one, it loads the ranges of that model alone.
+
     Raises:
         ResumeError: it is not a valid checkpoint.
         ValueError: it does not fit the model.
@@ -131,6 +133,10 @@ def load_weights(runner: Any, folder: Path) -> None:
     averaged = (state / "ema.json").exists()
     if averaged:
         weights |= load_nest(state / "ema")["shadow"]
+    if (state / "quantization.json").exists():
+        quantized = load_nest(state / "quantization")
+        if quantized["kept"] == "calibrated":
+            weights = runner.bare_model.trainable_state() | quantized["ranges"]
     runner.bare_model.load_trainable_state(weights)
     runner.logger.info(f"Loaded {len(weights)} trained tensors{' (averaged)' * averaged} from {folder}.")
 

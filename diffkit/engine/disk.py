@@ -39,7 +39,7 @@ def _text_bytes(runner: Any) -> int:
 
 
 def _averages(runner: Any) -> int:
-    return sum(hasattr(hook, "swapped") for hook in runner.hooks)
+    return sum(hasattr(hook, "swapped") and getattr(hook, "stores_weights", True) for hook in runner.hooks)
 
 
 def require_room(runner: Any) -> None:

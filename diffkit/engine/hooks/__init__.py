@@ -6,16 +6,19 @@ from diffkit.engine.hooks.param_scheduler import ParamSchedulerHook
 from diffkit.engine.hooks.preflight import PreflightHook
 from diffkit.engine.hooks.prior_images import PriorImagesHook
 from diffkit.engine.hooks.progress import ProgressHook
+from diffkit.engine.hooks.quantization import CalibrationHook, QuantizationHook
 from diffkit.engine.hooks.sample import SampleHook
 from diffkit.engine.hooks.statistics import StatisticsHook
 
 __all__ = [
+    "CalibrationHook",
     "CheckpointHook",
     "EMAHook",
     "ParamSchedulerHook",
     "PreflightHook",
     "PriorImagesHook",
     "ProgressHook",
+    "QuantizationHook",
     "SampleHook",
     "StatisticsHook",
 ]

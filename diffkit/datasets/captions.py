@@ -64,15 +64,32 @@ def check_source(source: str) -> str:
 def read_metadata(root: Path, column: str = "text") -> dict[str, list[str]]:
     """Returns the captions of metadata.jsonl and metadata.csv by file name; blank ones are left out."""
     captions: dict[str, list[str]] = {}
-    for path, reader in ((root / "metadata.jsonl", _jsonl_rows), (root / "metadata.csv", _csv_rows)):
-        if not path.is_file():
-            continue
-        _check_link(path, root)
-        for line, row in reader(path):
-            name, texts = _row(path, line, row, column)
-            if captions.setdefault(name, texts) != texts:
-                raise ValueError(f"{printable(path)}, line {line}: a second, other caption for {name!r}")
+    for path in (root / "metadata.jsonl", root / "metadata.csv"):
+        if path.is_file():
+            _check_link(path, root)
+            _add_rows(path, column, captions)
     return {name: texts for name, texts in captions.items() if texts}
+
+
+def read_rows(path: Path, column: str = "text") -> dict[str, list[str]]:
+    """Returns the captions of a ``.jsonl`` or ``.csv`` file of any name, by file name.
+
+    Raises:
+        ValueError: it is of another kind, or cannot be understood (named, with the line).
+    """
+    if path.suffix.lower() not in (".jsonl", ".csv"):
+        raise ValueError(f"{printable(path)}: captions are read from .jsonl and .csv files")
+    captions: dict[str, list[str]] = {}
+    _add_rows(path, column, captions)
+    return captions
+
+
+def _add_rows(path: Path, column: str, captions: dict[str, list[str]]) -> None:
+    reader = _csv_rows if path.suffix.lower() == ".csv" else _jsonl_rows
+    for line, row in reader(path):
+        name, texts = _row(path, line, row, column)
+        if captions.setdefault(name, texts) != texts:
+            raise ValueError(f"{printable(path)}, line {line}: a second, other caption for {name!r}")
 
 
 def _row(path: Path, line: int, row: Any, column: str) -> tuple[str, list[str]]:

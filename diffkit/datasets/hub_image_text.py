@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from diffkit.datasets.draw import Draw, as_draw
-from diffkit.datasets.hub_rows import HubRows
+from diffkit.datasets.hub_rows import HubRows, load_table
 from diffkit.datasets.picture_reader import no_chance
 from diffkit.datasets.pictures import Entry, PictureSet
 from diffkit.datasets.prompt_source import PromptSource
@@ -68,7 +68,7 @@ class HubImageText(Dataset):
             transforms, resolution=resolution, center_crop=center_crop, hflip=hflip
         )
         self.prompts = PromptSource(None, caption_dropout, argument=None)
-        table = _load_table(data_root, config_name, split)
+        table = load_table(data_root, config_name, split, "HubImageText")
         for argument, column in (("image_column", image_column), ("caption_column", caption_column)):
             if column not in table.column_names:
                 raise ValueError(
@@ -114,11 +114,3 @@ class HubImageText(Dataset):
     def name_of(self, key: str) -> str | None:
         """The row that a sample's ``key`` stands for, to name it in a message."""
         return next((name for name, digest in self._good if key.startswith(digest)), None)
-
-
-def _load_table(name: str, config_name: str | None, split: str) -> Any:
-    try:
-        import datasets
-    except ImportError as error:
-        raise ImportError("HubImageText needs the package `datasets`: pip install datasets") from error
-    return datasets.load_dataset(name, config_name, split=split)

@@ -122,6 +122,25 @@ class HubRows:
         raise BadImageError(f"{self.image_column} is {type(cell).__name__}, not an image")
 
 
+def load_table(name: str, config_name: str | None, split: str, user: str) -> Any:
+    """One split of a dataset of the hub; code of its author is never run.
+
+    Args:
+        name: on the hub, or a folder.
+        config_name: which configuration, where there are several.
+        split: which part.
+        user: who needs the package ``datasets``, for the message where it is missing.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise ImportError(f"{user} needs the package `datasets`: pip install datasets") from error
+    return datasets.load_dataset(name, config_name, split=split)
+
+
 def _undecoded(table: Any, column: str) -> Any:
     """The table with the bytes of its images in place of pictures, where it can give them."""
     import datasets

@@ -108,7 +108,8 @@ def _write_pickles(delta: Delta, folder: Path, embeddings: list[EmbeddingArtifac
     torch.save({"unet": unet, "modifier_token": words}, original)
     if delta.factors:
         return [original]
-    own_format: dict[str, Any] = {name: _plain(value) if len(value) else {} for name, value in file_tensors(delta).items()}
+    own_format: dict[str, Any] = {
+        name: _plain(value) if len(value) else {} for name, value in file_tensors(delta).items()}
     torch.save(own_format, (folder / DELTA_FILE).with_suffix(".bin"))
     return [original, (folder / DELTA_FILE).with_suffix(".bin")]
 

@@ -59,15 +59,31 @@ def apply_embeddings(parts: Mapping[str, Any], step: StepFolder, target: str) ->
     tables = [(encoder, token, rows) for encoder, files in step.embeddings.items() for file in files
               for token, rows in read_embeddings(file).items()]
     _check_encoders(parts, tables, step, target)
+    add_embeddings(parts, tables, str(step.path), target)
+
+
+def add_embeddings(parts: Mapping[str, Any], tables: Sequence[tuple[str, str, Tensor]], source: str,
+                   target: str) -> None:
+    """Adds placeholders to tokenizers and text encoders, in place.
+
+    Args:
+        parts: of the pipeline, by name.
+        tables: text encoder, placeholder and its vectors [n, d].
+        source: where they come from, for messages.
+        target: name of the pipeline, for messages.
+
+    Raises:
+        ValueError: a token is there already, or the vectors do not fit; nothing has been changed then.
+    """
     for encoder, token, rows in tables:
         width = parts[encoder].get_input_embeddings().embedding_dim
         if rows.shape[1] != width:
-            raise ValueError(f"{step.path}: the vectors of {token!r} for {encoder} are {rows.shape[1]} wide, those of "
+            raise ValueError(f"{source}: the vectors of {token!r} for {encoder} are {rows.shape[1]} wide, those of "
                              f"{target!r} are {width}: they were trained on another model.")
         try:
             check_free(parts[TOKENIZER_OF[encoder]], token, len(rows), f"{target}'s {TOKENIZER_OF[encoder]}")
         except ValueError as error:
-            raise ValueError(f"{step.path} cannot be loaded: {error} Is it there twice?") from None
+            raise ValueError(f"{source} cannot be loaded: {error} Is it there twice?") from None
     for encoder, token, rows in tables:
         tokenizer = parts[TOKENIZER_OF[encoder]]
         _add_rows(parts[encoder], add_placeholder(tokenizer, token, len(rows)), rows)

@@ -11,7 +11,7 @@ from diffkit.models.losses import masked_losses
 @pytest.fixture
 def sample():
     generator = torch.Generator().manual_seed(0)
-    prediction, target = torch.randn(2, 3, 4, 6, 6, generator=generator)[0], torch.randn(3, 4, 6, 6, generator=generator)
+    prediction, target = torch.randn(2, 3, 4, 6, 6, generator=generator)
     mask = torch.zeros(3, 1, 6, 6, dtype=torch.bool)
     mask[0, 0, 2, 3], mask[1, 0, 1:4, 2:] = True, True
     mask[2] = True

@@ -77,6 +77,8 @@ class Denoising(Objective):
 
     def compare(self, step: Step, prior_loss_weight: float) -> Tensor:
         """The weighed loss of a step whose prediction is there."""
+        if step.prediction is None:
+            raise ValueError("the step has no prediction yet: run the UNet first")
         losses = self.loss if step.mask is None else partial(masked_losses, self.loss, step.mask)
         return weighted_mean(losses(step.prediction, step.target), step.sample_weight, step.is_prior,
                              prior_loss_weight)

@@ -92,10 +92,11 @@ def latent_cache(view: View) -> Conflicts:
         yield "model.cache_latents", f"cannot be True while the VAE is trained ({key}); leave it out"
     dataset = view.node("train_dataloader.dataset")
     for i, transform in enumerate(dataset.get("transforms") or ()):
-        if type_name(transform).startswith(("Random", "SizeAugment")) and type_name(transform) != "RandomHorizontalFlip":
+        name = type_name(transform)
+        if name.startswith(("Random", "SizeAugment")) and name != "RandomHorizontalFlip":
             yield (
                 "model.cache_latents",
-                f"cannot be True with the random augmentation {type_name(transform)} "
+                f"cannot be True with the random augmentation {name} "
                 f"(train_dataloader.dataset.transforms.{i}): no picture comes twice; set it to False",
             )
     if dataset.get("size_augment"):

@@ -1,0 +1,136 @@
+"""Two trainings of Custom Diffusion made one: what their words mean, what is kept, and what does not fit."""
+
+import json
+
+import pytest
+import torch
+
+from diffkit.apis.concept_merging import merge_concepts
+from diffkit.apis.load_pipeline import load_pipeline
+from diffkit.apis.ordinary_captions import ordinary_captions
+from diffkit.cli import main
+from diffkit.export import read_delta, write_artifacts
+from diffkit.models import StableDiffusion, StableDiffusionXL
+from diffkit.utils.placeholders import placeholders
+from diffkit.utils.step_folder import read_step_folder
+from tests.export.test_embeddings import train
+
+KV = {"type": "CrossAttentionTuner"}
+
+
+def step_of(folder, base, word, scale, **options):
+    """A step folder whose keys and values are far from the base's."""
+    family = "StableDiffusionXL" if (base / "text_encoder_2").is_dir() else "StableDiffusion"
+    model = train(base, family, [{"type": "TextualInversion", "placeholder_token": word}, KV | options])
+    for value in model.tuners["1"].trained().values():
+        value.data *= scale
+    write_artifacts(model.artifacts(), folder, model.pipeline)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["sd", "sdxl"])
+def merged(request, sd_folder, sdxl_folder, tmp_path_factory):
+    """The base, both step folders, and the merged one."""
+    base = sd_folder if request.param == "sd" else sdxl_folder
+    root = tmp_path_factory.mktemp("merge")
+    steps = [step_of(root / "a/step1", base, "<cat>", 1.5), step_of(root / "b/step1", base, "<pot>", -1.0)]
+    result = merge_concepts(steps, ["dog", "bucket"], root / "both", prompts=["{}", "a photo of a {}"])
+    return base, steps, root / "both", result
+
+
+def features(pipe, prompt, word):
+    """Text features of the tokens from the word to the end of the prompt."""
+    family = StableDiffusionXL() if hasattr(pipe, "text_encoder_2") else StableDiffusion()
+    ids = pipe.tokenizer(prompt).input_ids
+    first = ids.index(pipe.tokenizer.convert_tokens_to_ids(word))
+    with torch.no_grad():
+        return family.encode_text(pipe.components, [prompt]).embeds[0, first:len(ids)]
+
+
+def test_each_word_means_what_it_meant_alone(merged):
+    """``W' c = v`` to 1e-4, with features and values that are found anew here."""
+    base, steps, both, result = merged
+    pipe, delta = load_pipeline(both, device="cpu"), read_delta(read_step_folder(both).delta)
+    assert result.error < 1e-4 and result.words == ("<cat> dog", "<pot> bucket")
+    old = dict(load_pipeline(base, device="cpu").unet.named_parameters())
+    for step, name, word in zip(steps, result.words, ("<cat>", "<pot>"), strict=True):
+        alone = load_pipeline(step, device="cpu")
+        own = dict(alone.unet.named_parameters())
+        for prompt in (name, f"a photo of a {name}"):
+            wanted, here = features(alone, prompt, word), features(pipe, prompt, word)
+            assert torch.allclose(wanted, here, atol=1e-6)
+            for key, weight in delta.whole.items():
+                assert (here @ weight.T - wanted @ own[key].T).abs().max() < 1e-4
+                assert (here @ old[key].T - wanted @ own[key].T).abs().max() > 0.1, "the test is void"
+
+
+def test_ordinary_captions_change_less_than_by_either_training(merged):
+    base, steps, _, result = merged
+    pipe = load_pipeline(base, device="cpu")
+    family = StableDiffusionXL() if hasattr(pipe, "text_encoder_2") else StableDiffusion()
+    with torch.no_grad():
+        ordinary = family.encode_text(pipe.components, ordinary_captions(20)).embeds.flatten(0, 1)
+    old = dict(pipe.unet.named_parameters())
+    for step in steps:
+        own = read_delta(read_step_folder(step).delta).whole
+        changed = sum(((own[key] - old[key]) @ ordinary.T).square().sum().item() for key in own)
+        whole = sum((old[key] @ ordinary.T).square().sum().item() for key in own)
+        assert 0 < result.forgetting < (changed / whole) ** 0.5
+
+
+def test_it_is_a_step_folder_like_any(merged):
+    base, _, both, _ = merged
+    info = json.loads((both / "diffkit.json").read_text())
+    assert [one["kind"] for one in info["holds"]] == ["delta", "embedding", "embedding"]
+    assert info["base"] == str(base) and info["prompts"] == ["a photo of a <cat> dog", "a photo of a <pot> bucket"]
+    pipe = load_pipeline(base, [both], device="cpu")
+    assert list(placeholders(pipe.tokenizer)) == ["<cat>", "<pot>"]
+    assert pipe("a <cat> and a <pot>", num_inference_steps=1, height=32, width=32).images[0].size == (32, 32)
+
+
+def test_equal_words_are_told_apart_and_factors_are_understood(sd_folder, tmp_path):
+    """As in the reference, where every training calls its word <new1>."""
+    one = step_of(tmp_path / "a", sd_folder, "<new1>", 1.5)
+    two = step_of(tmp_path / "b", sd_folder, "<new1>", -1.0, compression=1.0)
+    result = merge_concepts([one, two], ["dog", ""], tmp_path / "both", compression=1.0, also_pickled=True)
+    assert result.words == ("<new1> dog", "<new2>") and result.error < 1e-3
+    assert {path.name for path in (tmp_path / "both").iterdir()} == {
+        "diffkit.json", "compressed_custom_diffusion_weights.safetensors", "compressed_delta.bin",
+        "learned_embeds.new1.safetensors", "learned_embeds.new2.safetensors"}
+    assert list(placeholders(load_pipeline(tmp_path / "both", device="cpu").tokenizer)) == ["<new1>", "<new2>"]
+
+
+def test_the_command(sd_folder, tmp_path, capsys):
+    steps = [str(step_of(tmp_path / name, sd_folder, word, 1.5)) for name, word in (("a", "<cat>"), ("b", "<pot>"))]
+    (tmp_path / "captions.txt").write_text("a photo of a dog\n\na bucket in a style\n")
+    arguments = ["merge_concepts", *steps, "--categories", "dog", "bucket",
+                 "--ordinary", str(tmp_path / "captions.txt")]
+    assert main([*arguments, "--out", str(tmp_path / "both")]) == 0
+    assert "<cat> dog, <pot> bucket; largest error on their words" in capsys.readouterr().out
+    for more, message in (
+            (["--out", str(tmp_path / "both")], "is there already and not empty"),
+            (["--out", str(tmp_path / "c"), "--prompts", "a cat"], "each must have {} where the concept stands"),
+            (["--out", str(tmp_path / "c"), "--compression", "2"], "share is 2.0")):
+        assert main([*arguments, *more]) == 1
+        assert message in capsys.readouterr().err
+    assert main(["merge_concepts", steps[0], "--categories", "dog", "--out", str(tmp_path / "c")]) == 1
+    assert "two or more, and as many of both; given 1 and 1" in capsys.readouterr().err
+
+
+def test_what_cannot_be_merged_is_named(sd_folder, tmp_path):
+    good = step_of(tmp_path / "a", sd_folder, "<cat>", 1.5)
+    wide = step_of(tmp_path / "b", sd_folder, "<pot>", 1.5, train="all")
+    with pytest.raises(ValueError, match=r"b has trained more than keys and values, such as .*to_out"):
+        merge_concepts([good, wide], ["dog", "bucket"], tmp_path / "out")
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    with pytest.raises(ValueError, match="bare holds no Custom Diffusion of a word"):
+        merge_concepts([good, bare], ["dog", "bucket"], tmp_path / "out")
+    (bare / "pytorch_custom_diffusion_weights.safetensors").write_bytes(
+        (good / "pytorch_custom_diffusion_weights.safetensors").read_bytes())
+    (bare / "learned_embeds.safetensors").write_bytes((good / "learned_embeds.safetensors").read_bytes())
+    with pytest.raises(ValueError, match=r"pretrained: the steps say .* trained on .*, None; they must all"):
+        merge_concepts([good, bare], ["dog", "bucket"], tmp_path / "out")
+    with pytest.raises(ValueError, match=r"ordinary='nowhere.txt' cannot be read"):
+        merge_concepts([good, good], ["dog", "bucket"], tmp_path / "out", ordinary="nowhere.txt")
+    assert not (tmp_path / "out").exists()

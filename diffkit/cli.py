@@ -18,6 +18,8 @@ COMMANDS = (
     "test",
     "text2images",
     "demo_lora",
+    "merge_concepts",
+    "build_prior",
     "measure",
     "list-cfg",
     "copy-cfg",

@@ -1,8 +1,14 @@
 """Training and testing from the command line, in a folder of the user's."""
 
+import os
+import re
+import signal
+
 import pytest
 
 from diffkit import cli
+from diffkit.engine.lock import WorkDirLock
+from diffkit.engine.loops import StepLoop
 from tests.test_launch import CONFIG
 
 
@@ -47,6 +53,38 @@ def test_a_mistake_is_one_message_and_status_1(folder, arguments, message, capsy
     assert message in error
     assert "Traceback" not in error
     assert not list(folder.glob("work_dirs/*/step*"))
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_with_a_step_folder_and_its_own_status(folder, monkeypatch, number, status):
+    run_step = StepLoop._run_step
+
+    def told_to_stop(loop, batches):
+        os.kill(os.getpid(), number)
+        run_step(loop, batches)
+
+    monkeypatch.setattr(StepLoop, "_run_step", told_to_stop)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["train", "tiny_lora.py"])
+    assert end.value.code == status
+    assert [path.name for path in folder.glob("work_dirs/tiny_lora/step*")] == ["step0"]
+
+
+def test_no_room_and_a_folder_in_use_are_one_message_and_status_1(folder, monkeypatch, capsys):
+    monkeypatch.setattr("diffkit.engine.disk.free_bytes", lambda path: 0)
+    assert cli.main(["train", "tiny_lora.py"]) == 1
+    error = capsys.readouterr().err
+    assert re.search(r"^error: no room for a checkpoint .* \(\d+ bytes\), .* \(0 bytes\) are free", error, re.MULTILINE)
+    assert "Traceback" not in error
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    lock = WorkDirLock(folder / "work_dirs/tiny_lora")
+    lock.acquire()
+    assert cli.main(["train", "tiny_lora.py"]) == 1
+    lock.release()
+    error = capsys.readouterr().err
+    assert f"error: work_dir work_dirs/tiny_lora is in use by another training (process {os.getpid()})" in error
+    assert "Traceback" not in error
 
 
 def test_test_says_what_is_missing(folder, capsys):

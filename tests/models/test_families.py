@@ -74,6 +74,19 @@ def test_encoded_text_equals_the_pipelines(family, folder, request):
         assert torch.allclose(ours.pooled, theirs[2], atol=1e-6)
 
 
+def test_an_empty_prompt_of_sdxl_is_what_guidance_takes(sdxl_folder):
+    """Caption dropout trains the very branch that sampling uses: zeros."""
+    kind = StableDiffusionXL()
+    parts = kind.load(sdxl_folder)
+    pipe = kind.pipeline(parts)
+    assert pipe.config.force_zeros_for_empty_prompt
+    with torch.no_grad():
+        ours = kind.encode_text(parts, ["", "a dog"])
+        some, none, pooled, none_pooled = pipe.encode_prompt("a dog", device="cpu", do_classifier_free_guidance=True)
+    assert torch.equal(ours.embeds[:1], none) and torch.equal(ours.pooled[:1], none_pooled)
+    assert torch.allclose(ours.embeds[1:], some, atol=1e-6) and torch.allclose(ours.pooled[1:], pooled, atol=1e-6)
+
+
 def test_a_tokenizer_knows_its_words_and_spells_others():
     tokenizer = build_tokenizer(["a red circle on a blue background"] * 4, vocab_size=700, max_length=16)
     tokens = tokenizer.convert_ids_to_tokens(tokenizer("a red circle").input_ids)

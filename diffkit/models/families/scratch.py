@@ -17,7 +17,8 @@ SD_SCHEDULE = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
-def build_parts(spec: Mapping[str, Any], text_parts: Sequence[tuple[str, str, type[nn.Module]]]) -> dict[str, Any]:
+def build_parts(spec: Mapping[str, Any], text_parts: Sequence[tuple[str, str, type[nn.Module]]],
+                tokenizers: Mapping[str, CLIPTokenizer] | None = None) -> dict[str, Any]:
     """Builds every part of a pipeline; the weights come from torch's global generator.
 
     Args:
@@ -26,11 +27,12 @@ def build_parts(spec: Mapping[str, Any], text_parts: Sequence[tuple[str, str, ty
             ``CLIPTextConfig`` (vocabulary and special tokens are filled in); ``scheduler``: changes to
             :data:`SD_SCHEDULE`.
         text_parts: (tokenizer, text encoder, class of the text encoder) of the family.
+        tokenizers: tokenizers by name, instead of new ones.
     """
     tokenizer_spec = dict(spec["tokenizer"])
     parts: dict[str, Any] = {"unet": UNet2DConditionModel(**spec["unet"]), "vae": _vae(spec["vae"])}
     for tokenizer_name, encoder_name, encoder_class in text_parts:
-        tokenizer = build_tokenizer(**tokenizer_spec)
+        tokenizer = (tokenizers or {}).get(tokenizer_name) or build_tokenizer(**tokenizer_spec)
         parts[tokenizer_name] = tokenizer
         config = CLIPTextConfig(vocab_size=len(tokenizer), max_position_embeddings=tokenizer.model_max_length,
                                 bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
@@ -62,9 +64,7 @@ def build_tokenizer(corpus: Iterable[str] | dict, vocab_size: int = 1000, max_le
         vocab_size: at most so many tokens, bytes and merges together.
         max_length: tokens of a prompt, with start and end.
     """
-    if isinstance(corpus, dict):
-        dataset = DATASETS.build(corpus)
-        corpus = [dataset[i]["prompt"] for i in range(len(dataset))]
+    corpus = corpus_texts(corpus)
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     learner = Tokenizer(models.BPE(unk_token=END, end_of_word_suffix="</w>"))
@@ -80,6 +80,14 @@ def build_tokenizer(corpus: Iterable[str] | dict, vocab_size: int = 1000, max_le
     tokens = [*alphabet, *(letter + "</w>" for letter in alphabet), *("".join(pair) for pair in merges), START, END]
     vocabulary = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=max_length, pad_token=END)
+
+
+def corpus_texts(corpus: Iterable[str] | dict) -> Iterable[str]:
+    """The texts of a corpus: itself, or the prompts of the dataset that a config of DATASETS describes."""
+    if not isinstance(corpus, dict):
+        return corpus
+    dataset = DATASETS.build(corpus)
+    return [dataset[i]["prompt"] for i in range(len(dataset))]
 
 
 def _merges(tokenizer_json: str) -> list[tuple[str, str]]:

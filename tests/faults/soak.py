@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
+from tests.engine.processes import PATIENCE
 from tests.faults.training import Job
 from tests.faults.trial import complete, forget
 
@@ -61,7 +62,7 @@ def soak_trial(iterations: int, work: Path, pretrained: Path) -> dict[str, Any]:
     forget(job)
     file = Path(f"{job.work_dir}.rows")
     file.unlink(missing_ok=True)
-    complete(job)
+    complete(job, PATIENCE + iterations)
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     warm = [row for row in rows if row["iteration"] > WARM_UP * iterations]
     growth = max(row["bytes"] for row in warm) / warm[0]["bytes"] - 1

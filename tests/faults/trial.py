@@ -103,12 +103,13 @@ def started(*jobs: Job) -> Iterator[list[Trial]]:
             trial.process.join()
 
 
-def complete(job: Job) -> Trial:
-    """Trains to the end; anything else is an error that shows what was printed."""
+def complete(job: Job, seconds: float = PATIENCE) -> Trial:
+    """Trains to the end within ``seconds``; anything else is an error that shows what was printed."""
     with started(job) as (trial,):
-        status = trial.finish()
+        status = trial.finish(seconds)
         if status != 0:
-            raise AssertionError(f"exit status {status}:\n{trial.text}")
+            ended = f"exit status {status}" if status is not None else f"not done after {seconds:.0f} s"
+            raise AssertionError(f"{ended}:\n{trial.text}")
     return trial
 
 

@@ -45,6 +45,7 @@ class ConceptAccuracy(BaseMetric):
     Args:
         concept: name of the concept; one of ``CONCEPTS``.
         resolution: side, in pixels, at which pictures are read.
+        group: only samples of this group of :class:`~diffkit.datasets.NamedGroups` count; None takes all.
         collect_device: as for every metric of MMEngine.
         prefix: as for every metric of MMEngine.
     """
@@ -52,16 +53,20 @@ class ConceptAccuracy(BaseMetric):
     default_prefix = "concept"
 
     def __init__(
-        self, concept: str, resolution: int = 64, collect_device: str = "cpu", prefix: str | None = None
+        self, concept: str, resolution: int = 64, group: str | None = None, collect_device: str = "cpu",
+        prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.concept = get_concept(concept)
         self.resolution = resolution
+        self.group = group
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Read the picture of each sample. ``data_batch`` is not used."""
         for sample in data_samples:
             require(sample, "image")
+            if self.group is not None and sample.get("group") != self.group:
+                continue
             reading = analyse(sample["image"], self.resolution)
             right = _compare(reading, self.concept)
             if "background" in sample:

@@ -14,6 +14,7 @@ from diffkit.models import StableDiffusion, StableDiffusionXL
 from diffkit.utils.placeholders import placeholders
 from diffkit.utils.step_folder import read_step_folder
 from tests.export.test_embeddings import train
+from tests.tiny import tiny_sd_pipeline, tiny_sdxl_pipeline
 
 KV = {"type": "CrossAttentionTuner"}
 
@@ -28,13 +29,32 @@ def step_of(folder, base, word, scale, **options):
     return folder
 
 
+@pytest.fixture(scope="module")
+def sd(tmp_path_factory):
+    return understanding(tiny_sd_pipeline(), tmp_path_factory.mktemp("base") / "sd")
+
+
+@pytest.fixture(scope="module")
+def sdxl(tmp_path_factory):
+    return understanding(tiny_sdxl_pipeline(), tmp_path_factory.mktemp("base") / "sdxl")
+
+
+def understanding(pipe, folder):
+    """A pipeline whose text features depend on the words before them, as those of a trained one do."""
+    for name in ("text_encoder", "text_encoder_2"):
+        for key, value in getattr(pipe, name).named_parameters() if hasattr(pipe, name) else ():
+            value.data *= 12 if value.dim() == 2 and "layers" in key else 1
+    pipe.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="module", params=["sd", "sdxl"])
-def merged(request, sd_folder, sdxl_folder, tmp_path_factory):
+def merged(request, tmp_path_factory):
     """The base, both step folders, and the merged one."""
-    base = sd_folder if request.param == "sd" else sdxl_folder
+    base = request.getfixturevalue(request.param)
     root = tmp_path_factory.mktemp("merge")
     steps = [step_of(root / "a/step1", base, "<cat>", 1.5), step_of(root / "b/step1", base, "<pot>", -1.0)]
-    result = merge_concepts(steps, ["dog", "bucket"], root / "both", prompts=["{}", "a photo of a {}"])
+    result = merge_concepts(steps, ["dog", "bucket"], root / "both", prompts=["a photo of a {}"])
     return base, steps, root / "both", result
 
 
@@ -56,7 +76,7 @@ def test_each_word_means_what_it_meant_alone(merged):
     for step, name, word in zip(steps, result.words, ("<cat>", "<pot>"), strict=True):
         alone = load_pipeline(step, device="cpu")
         own = dict(alone.unet.named_parameters())
-        for prompt in (name, f"a photo of a {name}"):
+        for prompt in (f"a photo of a {name}",):
             wanted, here = features(alone, prompt, word), features(pipe, prompt, word)
             assert torch.allclose(wanted, here, atol=1e-6)
             for key, weight in delta.whole.items():
@@ -88,10 +108,10 @@ def test_it_is_a_step_folder_like_any(merged):
     assert pipe("a <cat> and a <pot>", num_inference_steps=1, height=32, width=32).images[0].size == (32, 32)
 
 
-def test_equal_words_are_told_apart_and_factors_are_understood(sd_folder, tmp_path):
+def test_equal_words_are_told_apart_and_factors_are_understood(sd, tmp_path):
     """As in the reference, where every training calls its word <new1>."""
-    one = step_of(tmp_path / "a", sd_folder, "<new1>", 1.5)
-    two = step_of(tmp_path / "b", sd_folder, "<new1>", -1.0, compression=1.0)
+    one = step_of(tmp_path / "a", sd, "<new1>", 1.5)
+    two = step_of(tmp_path / "b", sd, "<new1>", -1.0, compression=1.0)
     result = merge_concepts([one, two], ["dog", ""], tmp_path / "both", compression=1.0, also_pickled=True)
     assert result.words == ("<new1> dog", "<new2>") and result.error < 1e-3
     assert {path.name for path in (tmp_path / "both").iterdir()} == {
@@ -100,8 +120,8 @@ def test_equal_words_are_told_apart_and_factors_are_understood(sd_folder, tmp_pa
     assert list(placeholders(load_pipeline(tmp_path / "both", device="cpu").tokenizer)) == ["<new1>", "<new2>"]
 
 
-def test_the_command(sd_folder, tmp_path, capsys):
-    steps = [str(step_of(tmp_path / name, sd_folder, word, 1.5)) for name, word in (("a", "<cat>"), ("b", "<pot>"))]
+def test_the_command(sd, tmp_path, capsys):
+    steps = [str(step_of(tmp_path / name, sd, word, 1.5)) for name, word in (("a", "<cat>"), ("b", "<pot>"))]
     (tmp_path / "captions.txt").write_text("a photo of a dog\n\na bucket in a style\n")
     arguments = ["merge_concepts", *steps, "--categories", "dog", "bucket",
                  "--ordinary", str(tmp_path / "captions.txt")]
@@ -117,9 +137,9 @@ def test_the_command(sd_folder, tmp_path, capsys):
     assert "two or more, and as many of both; given 1 and 1" in capsys.readouterr().err
 
 
-def test_what_cannot_be_merged_is_named(sd_folder, tmp_path):
-    good = step_of(tmp_path / "a", sd_folder, "<cat>", 1.5)
-    wide = step_of(tmp_path / "b", sd_folder, "<pot>", 1.5, train="all")
+def test_what_cannot_be_merged_is_named(sd, tmp_path):
+    good = step_of(tmp_path / "a", sd, "<cat>", 1.5)
+    wide = step_of(tmp_path / "b", sd, "<pot>", 1.5, train="all")
     with pytest.raises(ValueError, match=r"b has trained more than keys and values, such as .*to_out"):
         merge_concepts([good, wide], ["dog", "bucket"], tmp_path / "out")
     bare = tmp_path / "bare"

@@ -1,5 +1,6 @@
 """Every shipped config is built and trained two steps, on a tiny model and tiny pictures."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,13 @@ def photographs(tmp_path_factory) -> Path:
     for number, image in enumerate(pixels):
         Image.fromarray(image).save(folder / f"{number}.png")
         (folder / f"{number}.txt").write_text("a photo of a dog")
+    shutil.copytree(folder, prior_of(folder))
     return folder
+
+
+def prior_of(folder: Path) -> Path:
+    """The same pictures as real prior pictures."""
+    return folder.with_name(f"{folder.name}_prior")
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +51,11 @@ def options(path: Path, photographs: Path, models: dict[str, Path]) -> dict:
     small["train_dataloader.dataset.resolution"] = 32
     if "data_root" in dataset and not str(dataset.data_root).startswith("shapes:"):
         small["train_dataloader.dataset.data_root"] = str(photographs)
+    if dataset.get("class_data_root") is not None:
+        small["train_dataloader.dataset.class_data_root"] = str(prior_of(photographs))
+    for number, concept in enumerate(dataset.get("concepts", [])):
+        if not concept.data_root.startswith("shapes:"):
+            small[f"train_dataloader.dataset.concepts.{number}.data_root"] = str(photographs)
     if "num_class_images" in dataset:
         small["train_dataloader.dataset.num_class_images"] = 2
     if "length" in dataset:
@@ -67,6 +79,8 @@ def test_config_trains(path, photographs, models, tmp_path):
     assert (step / "manifest.json").is_file()
     whole = (step / "model_index.json").is_file()
     lora = (step / "pytorch_lora_weights.safetensors").is_file() and (step / "unet/adapter_config.json").is_file()
-    word = (step / "learned_embeds.safetensors").is_file()
-    assert word == (path.parent.name == "textual_inversion")
+    word = any(step.glob("learned_embeds*.safetensors"))  # of several words each has its own
+    delta = (step / "pytorch_custom_diffusion_weights.safetensors").is_file()
+    assert delta == (path.parent.name == "custom_diffusion")
+    assert word == (path.parent.name in ("textual_inversion", "custom_diffusion"))
     assert word or whole != lora

@@ -56,7 +56,7 @@ def test_each_concept_has_its_own_prior(concepts, tmp_path):
 def test_generated_priors_lie_in_folders_of_their_own(concepts, tmp_path, monkeypatch):
     both = ConceptListDataset(with_prior(concepts), num_class_images=3, resolution=8)
     painted: list[PriorImages] = []
-    monkeypatch.setattr(PriorImagesHook, "_fill", lambda self, runner, prior, root: (
+    monkeypatch.setattr(PriorImagesHook, "_fill", lambda self, runner, prior, root, number: (
         painted.append(prior), folder_of(root, prior.num_images)))
     loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=both))
     PriorImagesHook().before_train(SimpleNamespace(train_loop=loop, work_dir=str(tmp_path / "run")))

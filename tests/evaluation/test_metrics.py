@@ -81,6 +81,16 @@ def test_concept_accuracy_tells_seen_backgrounds_from_others():
     assert result["concept/hit_se"] == pytest.approx(0.125)
 
 
+def test_concept_accuracy_of_one_group():
+    right, wrong = concept_images("striped_heart", 1)[0], concept_images("striped_ring", 1)[0]
+    samples = [{"image": right, "group": "heart"}, {"image": wrong, "group": "ring"}]
+    for group, hit, count in (("heart", 1.0, 1), ("ring", 0.0, 1), (None, 0.5, 2)):
+        metric = ConceptAccuracy("striped_heart", group=group)
+        metric.process(None, samples)
+        result = metric.evaluate(2)
+        assert result["concept/hit"] == hit and result["concept/hit_n"] == count
+
+
 def test_concept_accuracy_needs_a_picture_and_a_known_concept():
     with pytest.raises(ValueError, match=r"must have 'image'; a sample lacks \['image'\]"):
         ConceptAccuracy("striped_heart").process(None, [{"prompt": "x"}])

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
 from diffkit.export.closed_form import constrained_update, distinct_rows
 
@@ -27,7 +28,7 @@ def test_targets_have_their_values(problem):
 
 def test_nothing_that_holds_the_constraint_disturbs_less(problem):
     weight, ordinary, targets, values = problem
-    new = constrained_update(weight, ordinary, targets, values)
+    new = constrained_update(weight, ordinary, targets, values, ridge=0)
     least = disturbance(new, weight, ordinary)
     free = torch.eye(12) - torch.linalg.pinv(targets) @ targets  # what can be added and leaves the targets alone
     for seed in range(20):
@@ -42,7 +43,18 @@ def test_it_is_the_formula_of_the_paper(problem):
     weight, ordinary, targets, values = (value.double() for value in problem)
     directions = targets @ torch.linalg.inv(ordinary.T @ ordinary)
     expected = weight + (values.T - weight @ targets.T) @ torch.linalg.inv(directions @ targets.T) @ directions
-    assert torch.allclose(constrained_update(weight, ordinary, targets, values), expected, atol=1e-6)
+    assert torch.allclose(constrained_update(weight, ordinary, targets, values, ridge=0), expected, atol=1e-8)
+
+
+def test_where_ordinary_features_do_not_reach_the_matrix_stays_small():
+    """Features after a layer norm: their sum is 0, so that nothing is known of one direction but rounding."""
+    generator = torch.Generator().manual_seed(0)
+    weight, values = torch.randn(10, 12, generator=generator), torch.randn(4, 10, generator=generator)
+    ordinary, targets = (functional.layer_norm(torch.randn(n, 12, generator=generator), (12,)) for n in (50, 4))
+    new = constrained_update(weight, ordinary, targets, values)
+    assert (new @ targets.T - values.T).abs().max() < 1e-4 and (new - weight).norm() < 3 * weight.norm()
+    shortest = weight + (torch.linalg.pinv(targets) @ (values - targets @ weight.T)).T
+    assert disturbance(new, weight, ordinary) < disturbance(shortest, weight, ordinary)
 
 
 def test_what_is_right_already_stays(problem):

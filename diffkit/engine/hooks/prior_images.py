@@ -69,16 +69,16 @@ class PriorImagesHook(Hook):
                 name = "class_images" if len(datasets) == 1 else f"class_images_{number}"
                 dataset.set_prior_root(Path(runner.work_dir) / name)
             if dataset.prior.num_images:
-                self._fill(runner, dataset.prior, dataset.prior.root)
+                self._fill(runner, dataset.prior, dataset.prior.root, number)
             if dataset.prior_pictures is None:
                 dataset.reload_prior()
 
-    def _fill(self, runner: Any, prior: PriorImages, root: Path) -> None:
+    def _fill(self, runner: Any, prior: PriorImages, root: Path, number: int = 0) -> None:
         model = runner.bare_model
         recipe = {"pretrained": str(getattr(model, "painter", model.pretrained)), "prompts": list(prior.prompts), **self.options}
         check_recipe(root, recipe)
         seed = runner.seed if self.seed is None else self.seed
-        jobs = prior.plan(seed)
+        jobs = prior.plan(seed + number)  # two concepts of one class have different pictures
         barrier()  # nobody writes before everybody has counted
         if not jobs:
             return

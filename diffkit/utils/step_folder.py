@@ -99,7 +99,10 @@ def find_quantized(path: Path) -> Path | None:
 
 
 def find_embeddings(path: Path) -> dict[str, list[Path]]:
-    """Files with learned vectors in a folder, by text encoder: ``learned_embeds.safetensors`` and its like."""
+    """Files with learned vectors in a folder, by text encoder: ``learned_embeds.safetensors`` and its like.
+
+    Beside Custom Diffusion that diffusers wrote they are called after their word: ``<new1>.safetensors``.
+    """
     found: dict[str, list[Path]] = {}
     for component, stem in EMBEDDING_FILES.items():
         files = [*path.glob(f"{stem}.safetensors"), *sorted(path.glob(f"{stem}.*.safetensors"))]

@@ -238,10 +238,12 @@ def test_what_does_not_fit_changes_nothing(toy, tmp_path):
 
 
 def test_a_file_of_diffusers(toy, sd_folder, tmp_path):
-    """It has no entry for self-attention, and no diffkit.json."""
-    good = load_file(toy / WHOLE)
+    """It has no entry for self-attention, and no diffkit.json; its words are files of that name."""
+    good, word = load_file(toy / WHOLE), load_file(toy / "learned_embeds.safetensors")["<toy>"]
     save_file({key: value for key, value in good.items() if len(value)}, tmp_path / WHOLE)
+    save_file({"<toy>": word[0]}, tmp_path / "<toy>.safetensors")
     pipe = load_pipeline(sd_folder, [tmp_path], device="cpu")
+    assert torch.equal(pipe.text_encoder.get_input_embeddings().weight[-1], word[0])
     expected = unet_weights(load_pipeline(sd_folder, [toy], device="cpu"))
     assert all(torch.equal(value, expected[name]) for name, value in unet_weights(pipe).items())
     with pytest.raises(ValueError, match="does not say what they were trained on"):

@@ -16,6 +16,7 @@ from diffkit.engine.disk import checkpoint_bytes, require_room
 from diffkit.engine.errors import check_keys
 from diffkit.engine.files import folder_size
 from diffkit.engine.logs import load_log_history, log_history
+from diffkit.engine.model_card import model_card
 from diffkit.engine.nonfinite import check_finite, check_finite_files
 from diffkit.engine.optimizer_state import (
     gather_gradients,
@@ -148,6 +149,8 @@ def _write_exports(runner: Any, folder: Path) -> None:
     with runner.averaged_weights():
         prompts = [prompt for hook in runner.hooks for prompt in getattr(hook, "prompts", ())]
         write_artifacts(model.artifacts(), folder, model.pipeline, step=runner.iter, prompts=prompts)
+    if (folder / "model_index.json").is_file():
+        (folder / "README.md").write_text(model_card(runner), encoding="utf-8")
 
 
 def _write_state(runner: Any, folder: Path, gradients: list[list[Any]], generators: list[Any]) -> None:

@@ -25,27 +25,26 @@ MODEL = {
     "objective": {"type": "Denoising", "weighting": {"type": "MinSNRWeight"}, "loss_weight": 0.5},
 }
 CHANGES = {
+    "train_cfg.max_iters": 4,
+    "custom_hooks": [{"type": "PriorImagesHook", "num_inference_steps": 1}, {"type": "EMAHook"}],
     "model.tuners": {"_delete_": True, "unet": {"type": "FullTuner", "component": "unet"}},
     "optim_wrapper.accumulative_counts": 2,
     **{f"model.{name}": value for name, value in MODEL.items()},
 }
 
 
-def test_a_distillation_goes_on_bit_for_bit_and_only_with_its_teacher(sd_folder, tmp_path):
+def test_a_distillation_goes_on_bit_for_bit(sd_folder, tmp_path):
     whole = run(sd_folder, tmp_path / "whole", CHANGES)
     run(sd_folder, tmp_path / "parts", CHANGES | STOP)
-    other = {"model.distiller.teacher": str(sd_folder)}  # the same weights under another name are no fault of theirs
-    with pytest.raises(ResumeError, match=r"model\.distiller\.teacher"):
-        run(sd_folder, tmp_path / "parts", CHANGES | other | {"resume": True})
     run(sd_folder, tmp_path / "parts", CHANGES | {"resume": True})
-    assert_same_checkpoint(tmp_path / "whole/step5", tmp_path / "parts/step5")
+    assert_same_checkpoint(tmp_path / "whole/step3", tmp_path / "parts/step3")
     assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
-    state = load_file(tmp_path / "whole/step5/state/model.safetensors")
+    state = load_file(tmp_path / "whole/step3/state/model.safetensors")
     student = sum(value.numel() for value in whole.bare_model.unet.parameters())
     connectors = sum(value.numel() for value in whole.bare_model.distiller.connectors.parameters())
     assert sum(value.numel() for value in state.values()) == student + connectors  # and no teacher
     assert not any("teacher" in name for name in state)
-    exported_student(whole, tmp_path / "whole/step5")
+    exported_student(whole, tmp_path / "whole/step3")
 
 
 def exported_student(runner, step):
@@ -58,7 +57,7 @@ def exported_student(runner, step):
     card = (step / "README.md").read_text()
     parameters = sum(value.numel() for value in pipe.unet.parameters())
     for said in (f"{parameters:,} parameters", "sd_tiny: ", "with attention", "a frozen copy of the UNet in float32",
-                 "0.5 x loss_feature (6 pairs)", "decay 0.9999", "6 of 6", "AdamW", "striped_heart"):
+                 "0.5 x loss_feature (6 pairs)", "decay 0.9999", "4 of 4", "AdamW", "striped_heart"):
         assert said in card, said
 
 

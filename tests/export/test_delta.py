@@ -33,7 +33,11 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module", params=CASES)
+SHORT = ("sd", "sdxl", "factors")
+
+
+@pytest.fixture(scope="module", params=[
+    case if case in SHORT else pytest.param(case, marks=pytest.mark.slow) for case in CASES])
 def trained(request, sd_folder, sdxl_folder, tmp_path_factory):
     """Case, base folder, step folder, the pictures that the model shows, and the model."""
     family, tuners = CASES[request.param]
@@ -195,6 +199,7 @@ def test_two_step_folders_add_their_changes(sd_folder, tmp_path):
         assert torch.allclose(again[name], both[name])
 
 
+@pytest.mark.slow
 def test_a_step_on_a_step(sd_folder, tmp_path):
     """The second folder holds what the first one did: a LoRA, or cross-attention, is not added twice."""
     for first in ([LORA], [TOY, KV]):

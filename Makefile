@@ -4,7 +4,7 @@
 # make lint     ruff, mypy, codespell
 # make docs     build the documentation into docs/_build/html
 # make env      only install, with what the tests and the documentation need
-# make mini-sd  train the packaged miniature anew (hours) and put it in its place
+# make mini-sd  train the packaged miniature anew (hours) and put it in its place; make mini-sdxl: the second one
 # make clean    remove what was built; make distclean removes the environment too
 #
 # The targets need Python 3.11 or newer and make; they install the rest into .venv. Variables:
@@ -26,7 +26,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(if $(CONSTR
 SOURCES := diffkit tools tests configs docs setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test faults lint docs mini-sd clean distclean
+.PHONY: help env demo test faults lint docs mini-sd mini-sdxl clean distclean
 
 help:
 	@awk '/^#/ {sub(/^# ?/, ""); print; next} {exit}' Makefile
@@ -82,6 +82,9 @@ docs: $(VENV)/.stamp-docs
 
 mini-sd: $(VENV)/.stamp-dev
 	$(BIN)/python tools/build_mini_sd.py
+
+mini-sdxl: $(VENV)/.stamp-dev
+	$(BIN)/python tools/build_mini_sd.py --name mini-sdxl
 
 clean:
 	rm -rf build dist *.egg-info docs/_build .pytest_cache .mypy_cache .ruff_cache

@@ -23,13 +23,13 @@ model.update(
     objective=dict(type=Denoising))
 train_dataloader.update(batch_size=24)
 train_dataloader.dataset.update(length=10000, seed=2, textured=0.5, caption_dropout=0.15)
-train_cfg.update(max_iters=3000)
+train_cfg.update(max_iters=2400)
 optim_wrapper.optimizer.update(lr=4e-4, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
 # text states come without their norm, ten times as large, so these weights are a tenth of what they were in mini-sd
 optim_wrapper.update(paramwise_cfg=dict(custom_keys={"attn2.to_k": dict(lr_mult=0.1), "attn2.to_v": dict(lr_mult=0.1)}))
 param_scheduler = [
     dict(type=LinearLR, start_factor=0.02, begin=0, end=100, by_epoch=False),
-    dict(type=LinearLR, start_factor=1.0, end_factor=0.02, begin=800, end=3000, by_epoch=False)]
+    dict(type=LinearLR, start_factor=1.0, end_factor=0.02, begin=600, end=2400, by_epoch=False)]
 custom_hooks = [
     dict(type=EMAHook, decay=0.998),
     dict(type=SampleHook, interval=1000, prompts=[

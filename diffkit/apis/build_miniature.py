@@ -1,4 +1,4 @@
-"""Trains the packaged miniature from nothing, with its configs, one after the other."""
+"""Trains a packaged miniature with its configs, one after the other."""
 
 import subprocess
 import sys
@@ -6,28 +6,34 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from diffkit.utils.pretrained import PACKAGED
 from diffkit.utils.step_folder import INFO_FILE, read_json
 
-#: The configs, in order, and how many processes train each; each begins with what the one before has left.
+#: The configs of mini-sd, in order, and how many processes train each; each begins with what the one before has left.
 #: Two processes train the small UNet faster than two threads do; the batch of the config is that of one process.
 PARTS = {"mini_sd_vae": 1, "mini_sd_decoder": 1, "mini_sd_decoder_last": 1,
          "mini_sd_unet": 1, "mini_sd_unet_longer": 2, "mini_sd_unet_last": 2}
+#: The configs of every miniature. That of mini-sdxl begins with mini-sd as it is packaged.
+MINIATURES = {"mini-sd": PARTS, "mini-sdxl": {"mini_sdxl_unet": 1}}
 
 
-def build_mini_sd(
+def build_miniature(
     out: str | Path,
     *,
+    name: str = "mini-sd",
     work_dir: str | Path = "work_dirs",
     cfg_options: dict[str, Any] | None = None,
     figures: str | Path = "docs/results/mini_sd.md",
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Trains the VAE, its decoder further, then UNet and text encoder, and packages the result.
+    """Trains the configs of a miniature, each on what the one before has left, and packages the result.
 
-    A training that was broken off goes on; one that is done is not done again.
+    For mini-sd these are the VAE, its decoder further, then UNet and text encoder; for mini-sdxl the UNet and the text
+    encoders alone. A training that was broken off goes on; one that is done is not done again.
 
     Args:
         out: the folder of the miniature.
+        name: of ``MINIATURES``.
         work_dir: the trainings go to ``<work_dir>/<name of the config>``.
         cfg_options: values that replace those of every config, by dotted key.
         figures: Markdown with measured figures for the model card, if the file is there.
@@ -37,10 +43,10 @@ def build_mini_sd(
         What :func:`diffkit.apis.package_miniature.package_miniature` returns.
     """
     options = dict(cfg_options or {})
-    for name, processes in PARTS.items():
-        step = train_part(name, Path(work_dir), options, processes, say)
+    for part, processes in MINIATURES[name].items():
+        step = train_part(part, Path(work_dir), options, processes, say)
         options["model.pretrained"] = str(step)
-    return package(step, out, figures=figures)
+    return package(step, out, name=name, figures=figures)
 
 
 def train_part(
@@ -82,13 +88,15 @@ def _train_in_processes(processes: int, name: str, work_dir: Path, options: dict
 
 
 def package(
-    step: str | Path, out: str | Path, *, vae: str | Path | None = None, figures: str | Path = ""
+    step: str | Path, out: str | Path, *, name: str = "mini-sd", vae: str | Path | None = None,
+    figures: str | Path = "",
 ) -> dict[str, Any]:
     """Packages trained step folders, with what they themselves say about their training.
 
     Args:
         step: of the UNet and the text encoder; a whole pipeline.
         out: the folder of the miniature.
+        name: what users call it.
         vae: a step folder of the decoder's training, or None.
         figures: a Markdown file for the model card; left out where there is none.
     """
@@ -96,7 +104,7 @@ def package(
 
     trained = [Path(folder) for folder in (step, vae) if folder is not None]
     text = Path(figures).read_text(encoding="utf-8") if figures and Path(figures).is_file() else ""
-    return package_miniature(step, out, vae=vae, provenance=provenance(trained), figures=text)
+    return package_miniature(step, out, name=name, vae=vae, provenance=provenance(trained), figures=text)
 
 
 def provenance(steps: list[Path]) -> dict[str, str]:
@@ -116,9 +124,9 @@ def provenance(steps: list[Path]) -> dict[str, str]:
             batch = f"{batch} in each of {record['world_size']} processes"
         found[f"`{step.absolute().parent.name}`"] = (
             f"{record['step'] + 1} iterations of batch {batch}, seed {record['seed']}")
-        began = config.get("model.pretrained", "None")
-        if began != "None":
-            waiting.append(Path(began))
+        began = [config.get(f"model.{key}", "None") for key in ("pretrained", "family.grown_from")]
+        waiting += [Path(name) for name in began if name not in ("None", *PACKAGED)]
+        found |= {f"`{name}`": "as it is packaged; its card says how it was made" for name in began if name in PACKAGED}
     lines = dict(reversed(found.items()))
     if versions:
         lines["versions"] = ", ".join(f"{name} {number}" for name, number in versions.items())

@@ -70,7 +70,8 @@ def package_miniature(
             raise ValueError(
                 f"step: pictures of {step} with float16 weights agree with those of float32 only to "
                 f"{facts['psnr']:.1f} dB; at least {LEAST_PSNR:g} dB are asked for")
-        card = model_card(name, facts, provenance or {}, figures)
+        kind = "Stable Diffusion XL" if "text_encoder_2" in pipe.components else "Stable Diffusion"
+        card = model_card(name, facts, provenance or {}, figures, kind)
         (folder / "README.md").write_text(card, encoding="utf-8")
         facts["bytes"] = _size(folder)
         if facts["bytes"] > MAX_BYTES:
@@ -178,8 +179,10 @@ def _agreement(before: list[Any], after: list[Any]) -> float:
     return mean(psnr(one, other) for one, other in zip(before, after, strict=True))
 
 
-def model_card(name: str, facts: dict[str, Any], provenance: dict[str, Any], figures: str) -> str:
-    """The text of the README in the folder."""
+def model_card(
+    name: str, facts: dict[str, Any], provenance: dict[str, Any], figures: str, kind: str = "Stable Diffusion"
+) -> str:
+    """The text of the README in the folder; ``kind`` says what it is a small one of."""
     lines = "\n".join(f"- {key}: {value}" for key, value in provenance.items())
     return f"""---
 license: apache-2.0
@@ -188,7 +191,7 @@ library_name: diffusers
 ---
 # {name}
 
-A Stable Diffusion small enough for a CPU: 64 px, {facts['parameters'] / 1e6:.1f} million weights in float16,
+A {kind} small enough for a CPU: 64 px, {facts['parameters'] / 1e6:.1f} million weights in float16,
 {facts['bytes'] / 1e6:.1f} MB. It paints one object of the shapes world on a plain background and knows no
 other words; it is made for tests, demonstrations and experiments with training methods.
 
@@ -211,7 +214,7 @@ In diffkit its name is `{name}`, wherever a `pretrained` is asked for.
 
 ## Figures
 
-{figures.strip() or "Not measured yet: `diffkit measure mini-sd`."}
+{figures.strip() or f"Not measured yet: `diffkit measure {name}`."}
 
 ## Licence
 

@@ -13,10 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the measurements, each with its arguments."""
     kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
     add: dict[str, Callable[[argparse.ArgumentParser], None]] = {
-        "mini-sd": _mini_sd, "concept-gate": _concept_gate, "dreambooth": _dreambooth,
+        "mini-sd": _miniature, "mini-sdxl": _mini_sdxl, "concept-gate": _concept_gate, "dreambooth": _dreambooth,
         "personalisation": _personalisation}
     helps = {
         "mini-sd": "what the miniature paints, what its VAE keeps, how fast it is",
+        "mini-sdxl": "the same of mini-sdxl",
         "concept-gate": "which concepts it can be taught",
         "dreambooth": "DreamBooth with and without prior pictures and caption dropout",
         "personalisation": "every way to personalise: concept, forgetting, size and cost",
@@ -27,12 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--out", metavar="PATH", help="results, without suffix (default: docs/results/…)")
 
 
-def _mini_sd(parser: argparse.ArgumentParser) -> None:
-    _add_pretrained(parser)
+def _mini_sdxl(parser: argparse.ArgumentParser) -> None:
+    _miniature(parser, "mini-sdxl")
+
+
+def _miniature(parser: argparse.ArgumentParser, default: str = "mini-sd") -> None:
+    _add_pretrained(parser, default)
     parser.add_argument("--n", type=int, default=256, help="prompts of each kind (default: %(default)s)")
     parser.add_argument("--photos", metavar="DIR", help="a folder of photographs for the VAE")
     parser.add_argument(
-        "--parts", nargs="+", metavar="PART", help="of vae, speed, reload and prompts (default: all)")
+        "--parts", nargs="+", metavar="PART", help="of vae, files, speed, reload and prompts (default: all)")
 
 
 def _concept_gate(parser: argparse.ArgumentParser) -> None:
@@ -70,10 +75,10 @@ def _add_trainings(parser: argparse.ArgumentParser, ordinary: int, work_dir: str
                         help="override values of the config")
 
 
-def _add_pretrained(parser: argparse.ArgumentParser) -> None:
+def _add_pretrained(parser: argparse.ArgumentParser, default: str = "mini-sd") -> None:
     parser.add_argument(
-        "--pretrained", default="mini-sd", metavar="MODEL",
-        help="mini-sd, a folder or a step folder (default: %(default)s)")
+        "--pretrained", default=default, metavar="MODEL",
+        help=f"{default}, a folder or a step folder (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -82,8 +87,10 @@ def run(args: argparse.Namespace) -> None:
     options: dict[str, Any] = {
         name: value for name, value in given.items() if name not in ("kind", "run", "debug", "command")}
     options["command"] = _command(args.kind, options)
-    if args.kind == "mini-sd":
-        from diffkit.apis.measure.mini_sd import measure_mini_sd as measure
+    if args.kind in ("mini-sd", "mini-sdxl"):
+        from diffkit.apis.measure.mini_sd import measure_miniature as measure
+
+        options["name"] = args.kind
     elif args.kind == "concept-gate":
         from diffkit.apis.measure.concept_gate import measure_concept_gate as measure  # type: ignore[assignment]
     elif args.kind == "personalisation":

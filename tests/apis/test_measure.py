@@ -90,17 +90,30 @@ def test_mini_sd_writes_what_it_measures(sd_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(mini_sd, "SETTINGS", FEW)
     out = tmp_path / "results" / "tiny"
     lines = []
-    text = mini_sd.measure_mini_sd(
+    text = mini_sd.measure_miniature(
         sd_folder, n=2, parts=["reload", "speed"], out=out, command="the command", say=lines.append)
     results = json.loads(out.with_suffix(".json").read_text())
     assert results["reload"]["largest_difference"] == 0 and "the same picture" in text
     assert results["speed"]["seconds"] > 0
     assert "Made by `the command`" in text and results["about"]["weights"] in text
     monkeypatch.setattr(mini_sd, "measure_vae", lambda *_, **__: {"all": {"sc": 0.5, "sc_se": 0.25, "sc_n": 4}})
-    text = mini_sd.measure_mini_sd(sd_folder, n=2, parts=["vae"], out=out, say=lines.append)
+    text = mini_sd.measure_miniature(sd_folder, n=2, parts=["vae"], out=out, say=lines.append)
     assert "| VAE: shape and colour of drawings | 0.500 ± 0.250 | 4 | ≥ 0.98 | **no** |" in text
     assert "the same picture" in text, "a part that is not measured again keeps its results"
     assert out.with_suffix(".md").read_text() == text
+
+
+def test_every_miniature_has_its_own_goals_and_file(sd_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    figures = {"plain": {"sc": 0.94, "sc_se": 0.01, "sc_n": 256}}
+    monkeypatch.setattr(mini_sd, "measure_prompts", lambda *_, **__: figures)
+    for name, reached in (("mini-sd", "≥ 0.95 | **no**"), ("mini-sdxl", "≥ 0.93 | yes")):
+        text = mini_sd.measure_miniature(sd_folder, name=name, parts=["files", "prompts"], say=lambda line: None)
+        assert f"| shape and colour right | 0.940 ± 0.010 | 256 | {reached} |" in text
+        assert f"Made by `diffkit measure {name}`" in text
+        count = sum(path.stat().st_size for path in sd_folder.rglob("*") if path.is_file())
+        assert f"Its files have {count:,} bytes; at most 10,000,000 are asked for." in text
+        assert (tmp_path / "docs" / "results" / f"{name.replace('-', '_')}.md").read_text() == text
 
 
 def test_prompts_are_measured_by_kind(sd_folder):
@@ -110,10 +123,10 @@ def test_prompts_are_measured_by_kind(sd_folder):
 
 
 def test_mini_sd_names_the_fault(sd_folder):
-    with pytest.raises(ValueError, match="parts must be among vae, speed, reload, prompts, got size"):
-        mini_sd.measure_mini_sd(sd_folder, parts=["size"])
+    with pytest.raises(ValueError, match="parts must be among vae, files, speed, reload, prompts, got size"):
+        mini_sd.measure_miniature(sd_folder, parts=["size"])
     with pytest.raises(ValueError, match="n must be at least 1"):
-        mini_sd.measure_mini_sd(sd_folder, n=0)
+        mini_sd.measure_miniature(sd_folder, n=0)
 
 
 def test_digest_is_of_the_weights(sd_folder, tmp_path):

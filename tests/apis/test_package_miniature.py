@@ -95,9 +95,9 @@ def test_another_decoder_is_taken_and_another_encoder_is_refused(sd_folder, tmp_
         package_miniature.package_miniature(sd_folder, tmp_path / "out", vae=tmp_path / "encoder")
 
 
-def step_folder(folder, pretrained, iterations):
+def step_folder(folder, pretrained, iterations, **config):
     (folder / "state").mkdir(parents=True)
-    config = {"train_dataloader.batch_size": "8", "model.pretrained": repr(pretrained)}
+    config = {"train_dataloader.batch_size": "8", "model.pretrained": repr(pretrained), **config}
     (folder / "state" / "state.json").write_text(
         json.dumps({"step": iterations - 1, "seed": 5, "config": config}))
     (folder / "diffkit.json").write_text(json.dumps({"versions": {"torch": "2.0"}}))
@@ -111,6 +111,15 @@ def test_provenance_follows_the_trainings_back(tmp_path):
         ("`mini_sd_vae`", "10 iterations of batch 8, seed 5"),
         ("`mini_sd_unet`", "5 iterations of batch 8, seed 5"), ("versions", "torch 2.0")]
     assert provenance([tmp_path]) == {}
+    grown = step_folder(tmp_path / "mini_sdxl_unet" / "step1", None, 2, **{"model.family.grown_from": repr(str(unet))})
+    assert list(provenance([grown]))[:3] == ["`mini_sd_vae`", "`mini_sd_unet`", "`mini_sdxl_unet`"]
+
+
+def test_provenance_names_the_packaged_miniature_that_a_training_began_with(tmp_path):
+    grown = step_folder(tmp_path / "mini_sdxl_unet" / "step1", None, 2, **{"model.family.grown_from": "'mini-sd'"})
+    assert list(provenance([grown]).items()) == [
+        ("`mini-sd`", "as it is packaged; its card says how it was made"),
+        ("`mini_sdxl_unet`", "2 iterations of batch 8, seed 5"), ("versions", "torch 2.0")]
 
 
 def test_the_parts_are_trained_in_order_each_on_the_one_before(tmp_path, monkeypatch):
@@ -122,13 +131,17 @@ def test_the_parts_are_trained_in_order_each_on_the_one_before(tmp_path, monkeyp
 
     monkeypatch.setattr(build_miniature, "train_part", train_part)
     monkeypatch.setattr(build_miniature, "package", lambda step, out, **more: packed.append((step, out, more)))
-    build_miniature.build_mini_sd("out", work_dir=tmp_path, figures="f.md")
+    build_miniature.build_miniature("out", work_dir=tmp_path, figures="f.md")
     names = ["mini_sd_vae", "mini_sd_decoder", "mini_sd_decoder_last",
              "mini_sd_unet", "mini_sd_unet_longer", "mini_sd_unet_last"]
     steps = [tmp_path / name / "step9" for name in names]
     before = [None, *map(str, steps[:-1])]
     assert trained == list(zip(names, before, [1, 1, 1, 1, 2, 2], strict=True))
-    assert packed == [(steps[-1], "out", {"figures": "f.md"})]
+    assert packed == [(steps[-1], "out", {"name": "mini-sd", "figures": "f.md"})]
+    trained.clear()
+    build_miniature.build_miniature("out", name="mini-sdxl", work_dir=tmp_path, figures="f.md")
+    assert trained == [("mini_sdxl_unet", None, 1)], "it begins with mini-sd, as its config says"
+    assert packed[1] == (tmp_path / "mini_sdxl_unet" / "step9", "out", {"name": "mini-sdxl", "figures": "f.md"})
 
 
 def test_a_part_that_is_trained_is_not_trained_again(tmp_path, monkeypatch):

@@ -1,9 +1,9 @@
-"""All figures of a miniature: what it paints, what its VAE keeps, and how fast it is."""
+"""All figures of a miniature: what it paints, what its VAE keeps, how large it is and how fast."""
 
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,11 +15,13 @@ from diffkit.apis.load_pipeline import load_pipeline
 from diffkit.apis.measure import report
 from diffkit.apis.measure.pictures import SETTINGS, Say, sample, score
 from diffkit.apis.measure.vae import measure_vae
+from diffkit.apis.package_miniature import MAX_BYTES
 from diffkit.datasets import NamedGroups, ShapesPrompts
 from diffkit.evaluation import PromptAccuracy
 from diffkit.models.generation import GenerationSettings, generate
+from diffkit.utils.pretrained import PACKAGED, resolve_pretrained
 
-PARTS = ("vae", "speed", "reload", "prompts")
+PARTS = ("vae", "files", "speed", "reload", "prompts")
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,24 @@ GOALS = (
     Goal("VAE: pictures of concepts recognised", ("vae", "concepts"), "all", 0.8),
     Goal("VAE: PSNR of photographs, dB", ("vae", "photos"), "psnr", 24.0),
 )
+#: What is asked of every miniature. mini-sdxl shares the VAE of mini-sd, of which it is asked already.
+MINIATURES = {
+    "mini-sd": GOALS,
+    "mini-sdxl": tuple(
+        replace(goal, least=0.93 if (goal.part, goal.name) == (("prompts", "plain"), "sc") else None)
+        for goal in GOALS),
+}
 
 
-def measure_mini_sd(
+def measure_miniature(
     pretrained: str | Path = "mini-sd",
     *,
+    name: str = "mini-sd",
     n: int = 256,
     photos: str | Path | None = None,
     parts: Sequence[str] = PARTS,
-    out: str | Path = "docs/results/mini_sd",
-    command: str = "diffkit measure mini-sd",
+    out: str | Path | None = None,
+    command: str | None = None,
     say: Say = print,
 ) -> str:
     """Measures a pipeline of the shapes world, writes ``<out>.json`` and ``<out>.md``, and returns the table.
@@ -78,10 +88,11 @@ def measure_mini_sd(
 
     Args:
         pretrained: see :func:`diffkit.utils.pretrained.resolve_pretrained`.
+        name: which of ``MINIATURES`` says what is asked for.
         n: prompts, and drawings for the VAE, of each kind; 256 or more for a claim.
         photos: a folder of photographs for the VAE.
         parts: of ``PARTS``.
-        out: path of the results without suffix.
+        out: path of the results without suffix; None is the file of ``name`` in ``docs/results``.
         command: what the results say they were made by.
         say: called with lines of progress.
 
@@ -93,19 +104,19 @@ def measure_mini_sd(
         raise ValueError(f"parts must be among {', '.join(PARTS)}, got {', '.join(unknown)}")
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
-    file = Path(out).with_suffix(".json")
+    file = Path(out or f"docs/results/{PACKAGED[name]}").with_suffix(".json")
     digest = report.pretrained_digest(pretrained)
     results = report.read_results(file)
     if results.get("about", {}).get("weights") != digest:
         results = {}
     results["about"] = report.about(
-        command, pretrained=str(pretrained), weights=digest, sampling=f"DPM-Solver++, {_words(SETTINGS)}"
-    )
+        command or f"diffkit measure {name}", pretrained=str(pretrained), weights=digest,
+        sampling=f"DPM-Solver++, {_words(SETTINGS)}")
     pipe = load_pipeline(pretrained)
     for part in (each for each in PARTS if each in parts):
-        results[part] = _measure(part, pipe, n, photos, say)
+        results[part] = measure_files(pretrained) if part == "files" else _measure(part, pipe, n, photos, say)
         report.write_results(file, results)
-    text = mini_sd_table(results)
+    text = miniature_table(results, MINIATURES[name])
     file.with_suffix(".md").write_text(text, encoding="utf-8")
     return text
 
@@ -118,6 +129,14 @@ def _measure(part: str, pipe: Any, n: int, photos: str | Path | None, say: Say) 
     if part == "reload":
         return measure_reload(pipe)
     return measure_prompts(pipe, n, say=say)
+
+
+def measure_files(pretrained: str | Path) -> dict[str, int]:
+    """The bytes of a pipeline's folder, all files together; nothing for a hub id."""
+    folder = resolve_pretrained(pretrained)
+    if not isinstance(folder, Path):
+        return {}
+    return {"bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())}
 
 
 def measure_prompts(
@@ -165,10 +184,10 @@ def measure_reload(pipe: Any) -> dict[str, Any]:
     return {"largest_difference": int(np.abs(before - after).max())}
 
 
-def mini_sd_table(results: dict[str, Any]) -> str:
+def miniature_table(results: dict[str, Any], goals: Sequence[Goal] = GOALS) -> str:
     """The results as Markdown."""
     rows = []
-    for goal in GOALS:
+    for goal in goals:
         part, kind = goal.part
         found = results.get(part, {}).get(kind, {})
         if goal.name in found:
@@ -185,6 +204,8 @@ def mini_sd_table(results: dict[str, Any]) -> str:
             ("concept, after the VAE", "recognised ± standard error", "n"),
             [(name, report.share(concepts, name), concepts[f"{name}_n"]) for name in names])
     lines = []
+    if results.get("files"):
+        lines.append(f"Its files have {results['files']['bytes']:,} bytes; at most {MAX_BYTES:,} are asked for.")
     if "speed" in results:
         speed = results["speed"]
         lines.append(f"{speed['pictures']} pictures at {SETTINGS.num_inference_steps} steps on one thread: "

@@ -87,7 +87,7 @@ def corpus_texts(corpus: Iterable[str] | dict) -> Iterable[str]:
     if not isinstance(corpus, dict):
         return corpus
     dataset = DATASETS.build(corpus)
-    return [dataset[i]["prompt"] for i in range(len(dataset))]
+    return (dataset[i]["prompt"] for i in range(len(dataset)))
 
 
 def _merges(tokenizer_json: str) -> list[tuple[str, str]]:

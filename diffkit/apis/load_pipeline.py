@@ -31,6 +31,7 @@ def load_pipeline(
     vae: str | Path | None = None,
     scheduler: str | None = "dpm++",
     allow_pickle: bool = False,
+    kernels: str = "auto",
 ) -> "DiffusionPipeline":
     """Loads a pipeline with the adapters and learned embeddings of any number of step folders.
 
@@ -47,6 +48,8 @@ def load_pipeline(
             pipeline's own scheduler.
         allow_pickle: also read ``.bin`` weights where there are no others (``weights_only``: tensors alone, no code).
             Adapters are always safetensors.
+        kernels: what a quantised UNet computes with: "auto" takes integer kernels on a CPU where they are right and
+            gain time, "kernels" wherever they are right, "dequantized" never.
 
     Raises:
         PretrainedError: a name stands for nothing that can be loaded.
@@ -54,16 +57,22 @@ def load_pipeline(
     """
     if scheduler not in ("dpm++", None):
         raise ValueError(f"scheduler must be 'dpm++' or None, not {scheduler!r}")
+    from diffkit.export.quantized import enable_kernels, take_quantized
+
     target = choose_device(device)
     number_format = choose_dtype(dtype, target)
     source, below, folders = _arrange(pretrained, steps)
     with base_of(below):
-        pipe, place = _load_base(source, number_format, vae, allow_pickle)
+        below, folders, quantized = take_quantized(source, below, folders)
+        pipe, place = _load_base(source, number_format, vae, allow_pickle, quantized)
     _add_adapters(pipe, below, folders, str(source))
     if scheduler:
         _sample_as_in_training(pipe, place)
     pipe.set_progress_bar_config(disable=True)
-    return pipe.to(target)
+    pipe.to(target)
+    if quantized is not None:
+        enable_kernels(pipe.unet, kernels)
+    return pipe
 
 
 def _arrange(
@@ -96,11 +105,13 @@ def _step_folder(name: str | Path) -> StepFolder:
 
 
 def _load_base(
-    source: str | Path, dtype: "torch.dtype", vae: str | Path | None, allow_pickle: bool
+    source: str | Path, dtype: "torch.dtype", vae: str | Path | None, allow_pickle: bool,
+    quantized: Path | None = None,
 ) -> tuple["DiffusionPipeline", str | Path]:
     """The pipeline, and where its files are: a folder, or a hub id."""
-    from diffusers import DiffusionPipeline
+    from diffusers import DiffusionPipeline, UNet2DConditionModel
 
+    from diffkit.export.quantized import load_in_place_of
     from diffkit.models.families.networks import check_tokenizer, load_networks
     from diffkit.models.families.vae import find_vae, load_vae, vae_part
     from diffkit.utils.pretrained_files import find_model, reading
@@ -109,7 +120,8 @@ def _load_base(
     if "model_index.json" not in model.files:
         raise PretrainedError(
             source, "is no diffusers pipeline, or only a part of it was downloaded: there is no model_index.json.")
-    networks = [name for name in model.parts() if name != "vae" or vae is None]
+    networks = [name for name in model.parts()
+                if (name != "vae" or vae is None) and (name != "unet" or quantized is None)]
     model.check(networks, allow_pickle)
     other = None if vae is None else find_vae(vae)
     if other is not None:
@@ -117,6 +129,9 @@ def _load_base(
     parts = load_networks(model, networks, dtype)
     if other is not None:
         parts["vae"] = load_vae(other, dtype)
+    if quantized is not None:
+        own = UNet2DConditionModel.load_config(model.source, subfolder="unet")
+        parts["unet"] = load_in_place_of(own, quantized, dtype)
     pickled = any(model.weights(name) == "pickle" for name in networks)
     with reading(model):
         pipe = DiffusionPipeline.from_pretrained(

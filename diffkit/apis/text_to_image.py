@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffkit.apis.load_pipeline import load_pipeline
+from diffkit.apis.quantized_pictures import pairs_with_float, verify_quantized
 from diffkit.utils.images import picture_grid, save_png, slug
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ def text_to_image(
     vae: str | Path | None = None,
     allow_pickle: bool = False,
     out: str | Path = "outputs",
+    kernels: str = "auto",
+    beside_float: bool = False,
+    verify_loading: bool = False,
 ) -> list[Path]:
     """Makes ``images_num`` pictures of each prompt.
 
@@ -56,6 +60,9 @@ def text_to_image(
         allow_pickle: also read ``.bin`` weights, see :func:`load_pipeline`.
         out: a folder for the pictures and ``grid.png``; or the file of the one picture, or of the grid where
             there are more, which lie beside it then.
+        kernels: of a quantised UNet, see :func:`load_pipeline`.
+        beside_float: shows the picture of the float model to the left of the quantised one's, from the same noise.
+        verify_loading: first compares the quantised UNet with the one that was saved, bit for bit.
 
     Returns:
         The files of the pictures, by prompt and seed; the grid comes last where there are several.
@@ -66,6 +73,8 @@ def text_to_image(
     _check(prompts, images_num, seed, batch_size)
     from diffkit.models.generation import GenerationSettings, generate
 
+    if verify_loading:
+        verify_quantized(pretrained, steps, device=device, vae=vae, allow_pickle=allow_pickle)
     settings = GenerationSettings(num_inference_steps, guidance_scale, negative_prompt, height, width)
     pipe = load_pipeline(pretrained, steps, device=device, dtype=dtype, vae=vae, allow_pickle=allow_pickle)
     wanted = [(prompt, seed + i) for prompt in prompts for i in range(images_num)]
@@ -73,6 +82,9 @@ def text_to_image(
     for start in range(0, len(wanted), batch_size):
         some, seeds = zip(*wanted[start:start + batch_size], strict=True)
         images += generate(pipe, some, seeds, settings)
+    if beside_float:
+        images = pairs_with_float(images, pretrained, steps, wanted, settings, batch_size, device=device, dtype=dtype,
+                                  vae=vae, allow_pickle=allow_pickle)
     about = {
         "pretrained": str(pretrained or pipe.config._name_or_path),
         "steps": [str(step) for step in steps],

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from diffkit.commands.arguments import add_loading, add_sampling
+from diffkit.commands.quantized import add_quantized, quantized_steps
 from diffkit.utils.pretrained import as_the_user_named
 
 
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STEP",
         help="step folders, such as work_dirs/NAME/step999",
     )
+    add_quantized(parser)
     prompts = parser.add_mutually_exclusive_group(required=True)
     prompts.add_argument("--caption", nargs="+", action="extend", metavar="TEXT", help="the prompts")
     prompts.add_argument("--caption-file", metavar="FILE", help="a text file with one prompt a line")
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     with as_the_user_named(pretrained="--pretrained", vae="--vaemodel", steps="--step", allow_pickle="--allow-pickle"):
         files = text_to_image(
             args.pretrained,
-            args.step,
+            [*quantized_steps(args.quantized), *args.step],
             prompts,
             images_num=args.images_num,
             seed=args.seed,
@@ -68,6 +70,9 @@ def run(args: argparse.Namespace) -> None:
             vae=args.vaemodel,
             allow_pickle=args.allow_pickle,
             out=args.out,
+            kernels=args.kernels,
+            beside_float=args.beside_float,
+            verify_loading=args.verify_loading,
         )
     print("\n".join(map(str, files)))
 

@@ -19,7 +19,7 @@ TUNERS = {
     "textual inversion": {"word": {"type": "TextualInversion", "placeholder_token": "<toy>", "num_vectors": 2}},
 }
 DISTILLERS = {"no teacher": None}
-QUANTIZERS = {"float": None}
+QUANTIZERS = {"float": None, "quantised": {"type": "QATQuantizer"}}
 PRUNERS = {"whole": None}
 
 CELLS = list(product(FAMILIES, TUNERS, DISTILLERS, QUANTIZERS, PRUNERS))

@@ -7,6 +7,7 @@ from diffkit.export.quantized.layers import QuantizedConv2d, QuantizedLayer, Qua
 from diffkit.export.quantized.load import load_quantized, read_info
 from diffkit.export.quantized.network import dequantized, quantized_bytes, quantized_copy, weights_sha256
 from diffkit.export.quantized.proof import Proof, proof_output, read_proof
+from diffkit.export.quantized.steps import as_floats, load_in_place_of, take_quantized
 
 __all__ = [
     "INFO_FILE",
@@ -16,9 +17,11 @@ __all__ = [
     "QuantizedConv2d",
     "QuantizedLayer",
     "QuantizedLinear",
+    "as_floats",
     "dequantized",
     "enable_kernels",
     "kernel_fault",
+    "load_in_place_of",
     "load_quantized",
     "pack",
     "proof_output",
@@ -27,6 +30,7 @@ __all__ = [
     "quantized_layers",
     "read_info",
     "read_proof",
+    "take_quantized",
     "unpack",
     "weight_limits",
     "weights_sha256",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from diffkit.export.delta import apply_delta
 from diffkit.export.embeddings import apply_embeddings
 from diffkit.export.merge import merge_adapters
+from diffkit.export.quantized import as_floats
 from diffkit.export.reload import apply_adapters
 from diffkit.models.families.empty import empty_networks
 from diffkit.models.families.networks import load_network, load_tokenizer
@@ -111,6 +112,9 @@ class Family(ABC):
         whole, adapters = unroll_pretrained(source) if isinstance(source, Path) else (source, [])
         with base_of(adapters):
             parts = self._load_whole(find_model(whole), None if vae is None else find_vae(vae), check)
+        quantized, adapters = as_floats(adapters)
+        if quantized is not None:
+            parts["unet"] = quantized
         components = {name: parts[name] for name in self.component_names}
         for step in adapters:
             apply_embeddings(parts, step, str(whole))

@@ -96,8 +96,6 @@ class InputQuantizer(nn.Module):
             self.set_range(*(value.float() for value in torch.aminmax(x.detach())))
         if self.training and self.tracks:
             self._look(x)
-        if not self.is_set:
-            return x
         scale, zero = self.parameters_of_codes()
         if self.log_scale is None or not torch.is_grad_enabled():
             return fake_quantize_input(x, scale, zero, self.bits)

@@ -69,11 +69,12 @@ class QATLayer:
         return learned_quantize(weight, scale, 0, *weight_limits(self.weight_bits))
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Computes on fake-quantised values, or as the float layer."""
+        """Computes on fake-quantised values; or as the float layer, as in evaluation before there are ranges."""
         inputs = self.input_quantizer
         if inputs is not None and inputs.record is not None:
             inputs.record.add(x)
-        if not self.quantizing:
+        waits = inputs is not None and not inputs.is_set and not self.training
+        if not self.quantizing or waits:
             return super().forward(x, *args, **kwargs)  # type: ignore[misc]
         if inputs is not None:
             x = inputs(x)

@@ -106,8 +106,9 @@ def least_error_range(values: Tensor, low: Tensor, high: Tensor, bits: int) -> t
     lows = (_LOW_GRID.to(values.device)[:, None] * low).expand(-1, len(_HIGH_GRID)).flatten()
     highs = (_HIGH_GRID.to(values.device)[None] * high).expand(len(_LOW_GRID), -1).flatten()
     scale, zero = affine(lows, highs, bits)
-    errors = torch.stack([
-        ((values / s).round().add(z).clamp(0, 2**bits - 1).sub(z).mul(s) - values).square().mean()
-        for s, z in zip(scale, zero, strict=True)])
+    scales, zeros = scale[:, None], zero[:, None]
+    errors = torch.cat([  # in parts, for there may be many values
+        (values / s).round_().add_(z).clamp_(0, 2**bits - 1).sub_(z).mul_(s).sub_(values).square_().mean(1)
+        for s, z in zip(scales.split(16), zeros.split(16), strict=True)])
     best = int(errors.argmin())
     return lows[best], highs[best]

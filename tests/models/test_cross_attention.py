@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 
 from diffkit.models import CrossAttentionTuner, LatentDiffusion
+from diffkit.models.families.unet_configs import UNETS
 
 CAT = {"type": "TextualInversion", "placeholder_token": "<new1>", "initializer_token": "cat"}
 POT = {"type": "TextualInversion", "placeholder_token": "<new2>", "initializer_token": "bucket"}
@@ -135,3 +137,14 @@ def test_mistakes_are_named(options, message):
 def test_one_is_enough_for_several_words(sd_folder):
     with pytest.raises(ValueError, match=r"model\.tuners has 2 of them.*TextualInversion for each new word"):
         build(sd_folder, CAT, KV, KV)
+
+
+@pytest.mark.parametrize("name, train, values", [
+    ("sd15", "kv", 19_169_280), ("sd15", "all", 43_962_560), ("small-sd", "kv", 12_288_000),
+    ("tiny-sd", "kv", 10_321_920), ("bk-small", "kv", 10_321_920)])
+def test_how_much_of_a_real_model_is_trained(name, train, values):
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(**UNETS[name])
+    tuner = CrossAttentionTuner(train)
+    tuner.check({"unet": unet})
+    assert sum(value.numel() for key, value in unet.named_parameters() if tuner.pattern.search(key)) == values

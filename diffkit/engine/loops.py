@@ -100,6 +100,9 @@ class StepLoop(BaseLoop):
     def run(self) -> nn.Module:
         """Trains to the end, or until a signal or a hook stops it."""
         self.runner.call_hook("before_train")  # a signal in here ends the program: there is nothing new to save
+        for loop in (self, self.runner.val_loop):
+            if loop is not None:
+                self.interrupt.guard_workers(loop.dataloader)
         with self.interrupt.listening():
             self.runner.call_hook("before_train_epoch")
             batches = self._batches()

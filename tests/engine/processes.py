@@ -39,6 +39,12 @@ def train(work_dir, log, changes, rank=0, world_size=1):
         sys.stdout.flush()
 
 
+def train_in_group(work_dir, log, changes):
+    """Trains in a process group of its own, with all that it starts."""
+    os.setpgrp()
+    train(work_dir, log, changes)
+
+
 def stuck(work_dir, log):
     """A training whose first step takes a minute."""
     runner = Runner.from_cfg(Config(make_config(work_dir)))

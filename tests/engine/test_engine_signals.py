@@ -10,7 +10,7 @@ import pytest
 from diffkit.engine.checkpoint import find_latest
 from diffkit.engine.errors import WorkDirBusyError
 from diffkit.engine.lock import WorkDirLock
-from tests.engine.processes import LONG, PATIENCE, context, stuck, stuck_before, train, wait_for
+from tests.engine.processes import LONG, PATIENCE, context, stuck, stuck_before, train, train_in_group, wait_for
 
 ENDLESS = {
     "train_cfg.max_iters": LONG,
@@ -51,6 +51,18 @@ def test_a_signal_saves_and_ends(tmp_path, start, number, status, workers):
     latest = find_latest(tmp_path / "w").folder
     again = start(train, tmp_path / "w", tmp_path / "again", changes)
     wait_for(tmp_path / "again", f"Resumed {latest}", again)
+
+
+def test_a_signal_to_the_workers_of_the_data_too_saves_and_ends(tmp_path, start):
+    """As Slurm, ``timeout`` and service managers send it: to every process of the training."""
+    process = start(train_in_group, tmp_path / "w", tmp_path / "log", ENDLESS | {"train_dataloader.num_workers": 2})
+    wait_for(tmp_path / "log", "it/s", process)
+    os.killpg(process.pid, signal.SIGTERM)
+    process.join(PATIENCE)
+    text = (tmp_path / "log").read_text()
+    assert process.exitcode == 143, text
+    assert "Stopped by signal" in text and "Traceback" not in text
+    assert find_latest(tmp_path / "w").folder is not None
 
 
 def test_a_second_run_is_refused_and_a_killed_one_leaves_no_lock(tmp_path, start):

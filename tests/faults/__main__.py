@@ -1,12 +1,18 @@
 """The full fault suite: ``python -m tests.faults`` from the root of the repository.
 
 It takes about an hour of one core. Every trial is written down as soon as it is done, so that a suite that was broken
-off goes on where it was. Then a table is written.
+off goes on where it was. Several may run at once, for different experiments and with a ``--work-dir`` each. Then a table
+is written.
 """
 
 import argparse
+import copy
+import fcntl
+import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +37,40 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         parser.error(f"there is no experiment {', '.join(unknown)}; there are {', '.join(EXPERIMENTS)}")
     file = args.out.with_suffix(".json")
-    results = report.read_results(file) or {"experiments": {}}
+    file.parent.mkdir(parents=True, exist_ok=True)
     pretrained = args.work_dir.absolute() / "small-sd"
     if not (pretrained / "model_index.json").is_file():
         small_model(pretrained)
     for name in args.experiments or EXPERIMENTS:
-        done = results["experiments"].setdefault(name, {})
-        if args.anew:
-            done.clear()
+        with _results(file) as results:
+            done = results["experiments"].setdefault(name, {})
+            if args.anew:
+                done.clear()
         for key in [key for key in EXPERIMENTS[name].trials if key not in done]:
-            done[key] = _try(EXPERIMENTS[name], key, args.work_dir.absolute(), pretrained)
-            faults = done[key]["faults"]
-            print(f"{name} {key}: {faults or done[key].get('skipped_because') or 'as it should be'}", flush=True)
-            results["about"] = report.about(COMMAND)
-            report.write_results(file, results)
-    text = table(results)
-    file.with_suffix(".md").write_text(text, encoding="utf-8")
+            trial = _try(EXPERIMENTS[name], key, args.work_dir.absolute(), pretrained)
+            print(f"{name} {key}: {trial['faults'] or trial.get('skipped_because') or 'as it should be'}", flush=True)
+            with _results(file) as results:
+                results["experiments"].setdefault(name, {})[key] = trial
+    with _results(file) as results:
+        text = table(results)
+        file.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
     return int(any(trial["faults"] for trials in results["experiments"].values() for trial in trials.values()))
+
+
+@contextmanager
+def _results(file: Path) -> Iterator[dict[str, Any]]:
+    """The results on the disk, which are written back after the body; other suites wait meanwhile."""
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        results = report.read_results(file) or {"experiments": {}}
+        before = copy.deepcopy(results)
+        yield results
+        if results != before:
+            report.write_results(file, results | {"about": report.about(COMMAND)})
+    finally:
+        os.close(folder)
 
 
 def table(results: dict[str, Any]) -> str:

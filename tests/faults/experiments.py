@@ -27,7 +27,8 @@ from tests.faults.trial import undisturbed
 
 Result = dict[str, Any]
 
-KILLS, INSIDE, STOPS, TWICE, DAMAGES, LOST, SOAK = 50, 22, 20, 10, 200, 10, 2000
+KILLS, INSIDE, STOPS, TWICE, STOPS_ALL, DAMAGES, LOST, SOAK = 50, 22, 20, 10, 10, 200, 10, 2000
+WITH_WORKER = "LoRA with prior pictures, 1 worker"  # of VARIANTS
 
 
 @dataclass
@@ -86,6 +87,13 @@ def _stop(key: str, work: Path, pretrained: Path) -> Result:
     known = _reference(work, pretrained, _variant(number))
     kind = (signal.SIGTERM, signal.SIGINT)[number // len(VARIANTS) % 2]
     return kill.stop_trial(number, int(kind), number >= STOPS, known, _variant(number), work, pretrained)
+
+
+def _stop_all(key: str, work: Path, pretrained: Path) -> Result:
+    number = int(key)
+    kind = (signal.SIGTERM, signal.SIGINT)[number % 2]
+    known = _reference(work, pretrained, WITH_WORKER)
+    return kill.stop_trial(number, int(kind), False, known, WITH_WORKER, work, pretrained, group=True)
 
 
 def _stops_seen(results: dict[str, Result]) -> str:
@@ -212,6 +220,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "stop": Experiment(f"SIGTERM or SIGINT at a random moment ({TWICE} of them twice), then `--resume`",
                        "the step is finished and saved, exit status 143 or 130; the end is bit for bit the same",
                        _numbers(STOPS + TWICE), _stop, _stops_seen),
+    "stop_all": Experiment("SIGTERM or SIGINT to the training and the worker that reads its data, then `--resume`",
+                           "the same", _numbers(STOPS_ALL), _stop_all, _stops_seen),
     "corruption": Experiment("a file of the newest checkpoint is damaged", "found, named, the one before is taken",
                              _numbers(DAMAGES), _corrupt, _damages_seen),
     "disk": Experiment("the disk is full", "nothing is lost, the bytes needed and free are told; later it goes on",

@@ -87,7 +87,7 @@ def kill_trial(number: int, inside: bool, known: Reference, variant: str, work: 
 
 
 def stop_trial(number: int, kind: int, twice: bool, known: Reference, variant: str, work: Path,
-               pretrained: Path) -> dict[str, Any]:
+               pretrained: Path, group: bool = False) -> dict[str, Any]:
     """Sends SIGTERM or SIGINT to one training at a random moment, lets it go on, and compares.
 
     Args:
@@ -98,20 +98,21 @@ def stop_trial(number: int, kind: int, twice: bool, known: Reference, variant: s
         variant: of ``VARIANTS``.
         work: for its files.
         pretrained: the model.
+        group: the signal goes to the workers of the data too, as Slurm or ``timeout`` sends it.
 
     Returns:
         ``steps``: begun after the signal; ``status``: of the end; ``faults``: empty at best.
     """
-    job = Job(work / f"stop{number}", pretrained, VARIANTS[variant])
+    job = Job(work / f"stop{'_all' * group}{number}", pretrained, VARIANTS[variant])
     for attempt in range(_TRIES):
         forget(job)
         chance = random.Random(f"stop {number} {attempt}")
         with started(job) as (trial,):
             _wait_for_moment(trial, chance, False, known)
-            trial.signal(kind)
+            trial.signal(kind, group)
             if twice:
                 time.sleep(chance.random() * 2 * statistics.median(known.saves))
-                trial.signal(kind)
+                trial.signal(kind, group)
             trial.finish()
         if trial.count("signal"):
             break

@@ -141,6 +141,7 @@ def train(job: Job, events: Connection | None = None) -> None:
     handle = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
+    os.setpgrp()  # a signal may be sent to it and its workers
     faulthandler.dump_traceback_later(HANG)
     cfg = config(job.work_dir, job.pretrained, job.changes)
     if job.world_size > 1:

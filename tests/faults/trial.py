@@ -66,10 +66,10 @@ class Trial:
                 raise AssertionError(f"no {kind!r} in {PATIENCE} s:\n{self.text}")
         return True
 
-    def signal(self, number: int) -> None:
-        """Sends a signal, unless the process has ended."""
+    def signal(self, number: int, group: bool = False) -> None:
+        """Sends a signal, to its workers too if ``group``, unless the process has ended."""
         if self.process.is_alive() and self.process.pid is not None:
-            os.kill(self.process.pid, number)
+            (os.killpg if group else os.kill)(self.process.pid, number)
 
     def kill(self) -> None:
         """Kills it as the system does when memory runs out; nothing of it runs after this."""

@@ -1,7 +1,7 @@
 """The full fault suite: ``python -m tests.faults`` from the root of the repository.
 
 It takes about an hour of one core. Every trial is written down as soon as it is done, so that a suite that was broken
-off goes on where it was. Several may run at once, for different experiments and with a ``--work-dir`` each. Then a table
+off goes on where it was. Several may run at once, for other experiments and with a ``--work-dir`` each. Then a table
 is written.
 """
 

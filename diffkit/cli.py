@@ -21,6 +21,7 @@ COMMANDS = (
     "merge_concepts",
     "build_prior",
     "measure",
+    "sensitivity",
     "list-cfg",
     "copy-cfg",
     "check",

@@ -19,6 +19,7 @@ COMMANDS = (
     "text2images",
     "demo_lora",
     "merge_concepts",
+    "export_custom_diffusion",
     "build_prior",
     "measure",
     "sensitivity",

@@ -13,7 +13,7 @@ from diffkit.apis.load_pipeline import load_pipeline
 from diffkit.apis.ordinary_captions import read_ordinary
 from diffkit.export import Artifact, DeltaArtifact, EmbeddingArtifact, read_delta, write_artifacts
 from diffkit.export.closed_form import constrained_update, distinct_rows
-from diffkit.export.delta import Delta
+from diffkit.export.delta import Delta, whole_weights
 from diffkit.export.embeddings import add_embeddings, read_embeddings
 from diffkit.models.families import Family, StableDiffusion, StableDiffusionXL
 from diffkit.models.families.base import token_ids
@@ -50,7 +50,7 @@ def merge_concepts(
     prompts: Sequence[str] = PROMPTS,
     ordinary: str | Path | None = None,
     compression: float | None = None,
-    also_pickled: bool = False,
+    pickled: bool = False,
 ) -> Merged:
     """Makes one step folder of several, each of one concept and trained on the same model.
 
@@ -65,7 +65,7 @@ def merge_concepts(
         prompts: sentences with ``{}`` that name a concept.
         ordinary: a text file of captions, one a line, or ``shapes:scenes``; None takes sentences of diffkit's.
         compression: see ``CrossAttentionTuner``.
-        also_pickled: see ``CrossAttentionTuner``.
+        pickled: write ``.bin`` files too, see :func:`~diffkit.apis.concept_export.export_custom_diffusion`.
 
     Raises:
         ValueError: an argument is not valid, or the folders do not fit together.
@@ -80,14 +80,14 @@ def merge_concepts(
     words = [_add_word(pipe, folder, base) for folder in folders]
     names = [f"{word} {category}".strip() for (word, _), category in zip(words, categories, strict=True)]
     weights = {name: value.detach() for name, value in pipe.unet.named_parameters()}
-    own = [_weights_of(read_delta(folder.delta), weights, folder) for folder in folders if folder.delta is not None]
+    own = [_keys_and_values(read_delta(folder.delta), weights, folder) for folder in folders if folder.delta]
     with torch.no_grad():
         wanted = [_features(pipe, [prompt.format(name) for prompt in prompts], word)
                   for name, (word, _) in zip(names, words, strict=True)]
         regular = _features(pipe, read_ordinary(ordinary))
         new, error, forgetting = _solve(weights, own, wanted, regular)
     before = {name: weights[name] for name in new}
-    artifacts: list[Artifact] = [DeltaArtifact("unet", lambda: new, lambda: before, base, compression, also_pickled),
+    artifacts: list[Artifact] = [DeltaArtifact("unet", lambda: new, lambda: before, base, compression, pickled),
                  *(_embedding(word, rows, base) for word, rows in words)]
     write_artifacts(artifacts, target, lambda: pipe, prompts=[prompts[-1].format(name) for name in names])
     return Merged(target, tuple(names), error, forgetting)
@@ -131,17 +131,13 @@ def _add_word(pipe: Any, folder: StepFolder, target: str) -> tuple[str, dict[str
     return new, rows
 
 
-def _weights_of(delta: Delta, base: dict[str, Tensor], folder: StepFolder) -> dict[str, Tensor]:
+def _keys_and_values(delta: Delta, base: dict[str, Tensor], folder: StepFolder) -> dict[str, Tensor]:
     """Keys and values as a step folder has them."""
     odd = [name for name in delta.shapes if not name.endswith(("attn2.to_k.weight", "attn2.to_v.weight"))]
     if odd:
         raise ValueError(f"steps: {folder.path} has trained more than keys and values, such as {odd[0]}; only those of "
                          "CrossAttentionTuner(train='kv') can be merged by a formula.")
-    lost = [name for name, shape in delta.shapes.items() if name not in base or list(base[name].shape) != shape]
-    if lost:
-        raise ValueError(f"steps: {folder.path} does not fit the model: {lost[0]} has no counterpart of its shape.")
-    factors = {name: (base[name].double() + u.double() @ v.double()).float() for name, (u, v) in delta.factors.items()}
-    return {**delta.whole, **factors}
+    return whole_weights(delta, base, f"steps: {folder.path}")
 
 
 def _features(pipe: Any, prompts: Sequence[str], word: str | None = None) -> Tensor:

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "(default: 200 sentences of diffkit)")
     parser.add_argument("--compression", type=float, metavar="SHARE",
                         help="write factors that keep this share of the change, above 0 and at most 1")
-    parser.add_argument("--also-pickled", action="store_true",
+    parser.add_argument("--pickled", action="store_true",
                         help="write delta.bin and the .bin file of diffusers too, which are pickles")
 
 
@@ -30,6 +30,6 @@ def run(args: argparse.Namespace) -> None:
     with as_the_user_named(pretrained="--pretrained"):
         merged = merge_concepts(
             args.steps, args.categories, args.out, pretrained=args.pretrained, prompts=args.prompts or PROMPTS,
-            ordinary=args.ordinary, compression=args.compression, also_pickled=args.also_pickled)
+            ordinary=args.ordinary, compression=args.compression, pickled=args.pickled)
     print(f"{merged.folder}: {', '.join(merged.words)}; largest error on their words {merged.error:.1e}, "
           f"ordinary captions changed by {100 * merged.forgetting:.1f} %")

@@ -59,7 +59,8 @@ class DeltaArtifact:
         initial: gives the same weights as they were before the training.
         base: the ``pretrained`` that they were trained on, as the user named it; None for random weights.
         compression: share of the change that is written; None writes the weights whole.
-        also_pickled: pickles are written too, for programs that read nothing else.
+        pickled: pickles are written too, for programs that read nothing else. Never in a checkpoint, which is not
+            valid with one.
     """
 
     component: str
@@ -67,7 +68,7 @@ class DeltaArtifact:
     initial: Callable[[], dict[str, Tensor]]
     base: str | None
     compression: float | None = None
-    also_pickled: bool = False
+    pickled: bool = False
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def write_delta(artifact: DeltaArtifact, folder: Path, embeddings: list[Embeddin
     path = folder / delta_file(artifact)
     stated = {} if artifact.compression is None else {"compression": str(artifact.compression)}
     save_tensors(file_tensors(delta), path, stated)
-    return [path, *(_write_pickles(delta, folder, embeddings or []) if artifact.also_pickled else [])]
+    return [path, *(_write_pickles(delta, folder, embeddings or []) if artifact.pickled else [])]
 
 
 def _write_pickles(delta: Delta, folder: Path, embeddings: list[EmbeddingArtifact]) -> list[Path]:
@@ -141,6 +141,24 @@ def read_delta(path: Path) -> Delta:
     if not delta.shapes:
         raise ValueError(f"{path} holds no weights of cross-attention.")
     return delta
+
+
+def whole_weights(delta: Delta, base: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """The weights that a delta stands for, float32.
+
+    Args:
+        delta: what :func:`read_delta` gives.
+        base: the weights of the network that it was trained on, by name.
+        source: where it comes from, for messages.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    lost = [name for name, shape in delta.shapes.items() if name not in base or list(base[name].shape) != shape]
+    if lost:
+        raise ValueError(f"{source} does not fit the model: {lost[0]} has no counterpart of its shape.")
+    factors = {name: (base[name].double() + u.double() @ v.double()).float() for name, (u, v) in delta.factors.items()}
+    return {**{name: value.float() for name, value in delta.whole.items()}, **factors}
 
 
 def apply_delta(components: Mapping[str, Any], step: StepFolder, target: str,

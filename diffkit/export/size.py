@@ -44,7 +44,7 @@ def export_bytes(artifacts: Sequence[Artifact], parts: Mapping[str, Any]) -> int
     adapters = [artifact for artifact in artifacts if isinstance(artifact, AdapterArtifact)]
     total += sum(_RECORD + tensor_file_bytes(adapter_tensors(artifact).items()) for artifact in adapters)
     deltas = [artifact for artifact in artifacts if isinstance(artifact, DeltaArtifact)]
-    total += sum(tensor_file_bytes(artifact.trained().items()) * (3 if artifact.also_pickled else 1)
+    total += sum(tensor_file_bytes(artifact.trained().items())
                  for artifact in deltas)  # a compressed one takes less; how much, the training decides
     return total + tensor_file_bytes(lora_tensors(adapters).items())
 

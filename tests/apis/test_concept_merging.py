@@ -131,7 +131,7 @@ def test_equal_words_are_told_apart_and_factors_are_understood(sd, tmp_path):
     """As in the reference, where every training calls its word <new1>."""
     one = step_of(tmp_path / "a", sd, "<new1>", 1.2)
     two = step_of(tmp_path / "b", sd, "<new1>", 0.8, compression=1.0)
-    result = merge_concepts([one, two], ["dog", ""], tmp_path / "both", compression=1.0, also_pickled=True)
+    result = merge_concepts([one, two], ["dog", ""], tmp_path / "both", compression=1.0, pickled=True)
     assert result.words == ("<new1> dog", "<new2>") and result.error < 1e-3
     assert {path.name for path in (tmp_path / "both").iterdir()} == {
         "diffkit.json", "compressed_custom_diffusion_weights.safetensors", "compressed_delta.bin",

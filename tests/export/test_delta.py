@@ -7,7 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from diffkit.apis.concept_export import export_custom_diffusion
 from diffkit.apis.load_pipeline import load_pipeline
+from diffkit.cli import main
 from diffkit.export import apply_delta, export_bytes, read_delta, write_artifacts
 from diffkit.export.low_rank import low_rank
 from diffkit.models import GenerationSettings, LatentDiffusion, generate
@@ -24,10 +26,10 @@ KV = {"type": "CrossAttentionTuner"}
 LORA = {"type": "LoRATuner", "component": "unet", "rank": 2}
 WHOLE, SMALL = "pytorch_custom_diffusion_weights.safetensors", "compressed_custom_diffusion_weights.safetensors"
 CASES = {
-    "sd": ("StableDiffusion", [TOY, KV | {"also_pickled": True}]),
+    "sd": ("StableDiffusion", [TOY, KV]),
     "sdxl": ("StableDiffusionXL", [TOY, HAT, KV]),
-    "all": ("StableDiffusion", [TOY, KV | {"train": "all", "also_pickled": True}]),
-    "factors": ("StableDiffusion", [TOY, KV | {"train": "all", "compression": 1.0, "also_pickled": True}]),
+    "all": ("StableDiffusion", [TOY, KV | {"train": "all"}]),
+    "factors": ("StableDiffusion", [TOY, KV | {"train": "all", "compression": 1.0}]),
     "beside a LoRA": ("StableDiffusion", [LORA, TOY, KV]),
     "pipeline": ("StableDiffusion", [TOY | {"export_pipeline": True}, KV]),
 }
@@ -56,6 +58,18 @@ def trained(request, sd_folder, sdxl_folder, tmp_path_factory):
     return request.param, base, step, shown, model
 
 
+@pytest.fixture(scope="module")
+def pickled(trained, tmp_path_factory):
+    """The same with pickles, which no checkpoint holds; None where other cases tell enough."""
+    case, _, step, _, _ = trained
+    assert not list(step.glob("*.bin"))
+    if case not in ("sd", "all", "factors"):
+        return None
+    folder = tmp_path_factory.mktemp("pickled") / "out"
+    export_custom_diffusion(step, folder, pickled=True, compression=1.0 if case == "factors" else None)
+    return folder
+
+
 def test_load_pipeline(trained):
     case, base, step, shown, _ = trained
     assert_same(shown, generate(load_pipeline(step, device="cpu"), PROMPTS, SEEDS, SETTINGS))
@@ -80,15 +94,17 @@ def test_weights_come_back_bit_for_bit(trained):
         assert torch.equal(found[name], value), name
 
 
-def test_diffusers_reads_the_same_file(trained):
+def test_diffusers_reads_the_same_file(trained, pickled):
     """``load_attn_procs`` of diffusers 0.42 cannot read the safetensors file that diffusers itself writes."""
     case, base, step, shown, _ = trained
     if case in ("factors", "beside a LoRA", "pipeline"):
         return
-    for name in [WHOLE, *(["pytorch_custom_diffusion_weights.bin"] if case != "sdxl" else [])]:
+    for folder, name in [(step, WHOLE), (pickled, "pytorch_custom_diffusion_weights.bin")]:
+        if folder is None:
+            continue
         pipe = load_pipeline(base, device="cpu")
         kind = {"use_safetensors": True} if name == WHOLE else {}
-        pipe.unet.load_attn_procs(step, weight_name=name, _pipeline=pipe, **kind)
+        pipe.unet.load_attn_procs(folder, weight_name=name, _pipeline=pipe, **kind)
         assert any("custom_diffusion" in key for key in pipe.unet.state_dict())
         for end in (["toy", "hat"] if case == "sdxl" else [""]):
             end = f".{end}" if end else ""
@@ -112,17 +128,38 @@ def as_the_authors_load(pipe, file):
             value.data = value.data + held["u"] @ held["v"] if isinstance(held, dict) else held
 
 
-def test_the_authors_file(trained):
-    case, base, step, shown, _ = trained
-    pickles = sorted(path.name for path in step.glob("*.bin"))
-    assert pickles == {
-        "sd": ["delta.bin", "pytorch_custom_diffusion_weights.bin"],
-        "all": ["delta.bin", "pytorch_custom_diffusion_weights.bin"], "factors": ["compressed_delta.bin"],
-    }.get(case, [])  # none that was not asked for
-    if pickles:
-        pipe = load_pipeline(base, device="cpu")
-        as_the_authors_load(pipe, step / pickles[0])
-        assert_same(shown, generate(pipe, PROMPTS, SEEDS, SETTINGS))
+def test_the_authors_file(trained, pickled):
+    case, base, _, shown, _ = trained
+    if pickled is None:
+        return
+    names = sorted(path.name for path in pickled.glob("*.bin"))
+    whole = ["delta.bin", "pytorch_custom_diffusion_weights.bin"]
+    assert names == (["compressed_delta.bin"] if case == "factors" else whole)
+    pipe = load_pipeline(base, device="cpu")
+    as_the_authors_load(pipe, pickled / names[0])
+    assert_same(shown, generate(pipe, PROMPTS, SEEDS, SETTINGS))
+
+
+def test_what_is_written_anew_is_the_same(trained, tmp_path):
+    """Also from factors to whole weights; and it is a step folder again."""
+    case, _, step, shown, _ = trained
+    if case not in ("factors", "sdxl"):
+        return
+    export_custom_diffusion(step, tmp_path / "out")
+    assert (tmp_path / "out" / WHOLE).is_file() and not list((tmp_path / "out").glob("*.bin"))
+    assert_same(shown, generate(load_pipeline(tmp_path / "out", device="cpu"), PROMPTS, SEEDS, SETTINGS))
+
+
+def test_the_command_that_writes_anew(toy, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    assert main(["export_custom_diffusion", str(toy), "--out", out, "--compression", "0.5", "--pickled"]) == 0
+    assert "compressed_delta.bin" in capsys.readouterr().out
+    for arguments, message in (
+            ([str(toy), "--out", out], "is there already and not empty"),
+            ([str(tmp_path), "--out", str(tmp_path / "x")], "holds no trained cross-attention"),
+            ([out, "--out", str(tmp_path / "x"), "--pretrained", "nowhere/"], "--pretrained 'nowhere/' looks like")):
+        assert main(["export_custom_diffusion", *arguments]) == 1
+        assert message in capsys.readouterr().err
 
 
 def test_files_and_what_is_said_of_them(sd_folder, tmp_path):

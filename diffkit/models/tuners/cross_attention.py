@@ -33,12 +33,9 @@ class CrossAttentionTuner(FullTuner):
         compression: share of the change to keep, above 0 and at most 1: of each matrix that reads the text, as many
             singular values as have this share of the sum of all. None writes the weights whole. It concerns the
             written file, not the training.
-        also_pickled: write ``.bin`` files too, which are pickles: ``pytorch_custom_diffusion_weights.bin`` of diffusers
-            and ``delta.bin`` of the authors' program.
     """
 
-    def __init__(self, train: str = "kv", detach_first_token: bool = True, compression: float | None = None,
-                 also_pickled: bool = False) -> None:
+    def __init__(self, train: str = "kv", detach_first_token: bool = True, compression: float | None = None) -> None:
         if train not in PATTERNS:
             raise ValueError(f"CrossAttentionTuner: train is {train!r}; it must be one of {', '.join(PATTERNS)}.")
         if compression is not None and not 0 < compression <= 1:
@@ -47,7 +44,6 @@ class CrossAttentionTuner(FullTuner):
         self.train = train
         self.detach_first_token = detach_first_token
         self.compression = compression
-        self.also_pickled = also_pickled
         self._parameters: dict[str, nn.Parameter] = {}
         self._initial: dict[str, Tensor] = {}
 
@@ -75,8 +71,7 @@ class CrossAttentionTuner(FullTuner):
         return dict(self._initial)
 
     def artifact(self, model: "LatentDiffusion") -> Artifact:
-        return DeltaArtifact(self.component, self.trained, self.initial, model.pretrained, self.compression,
-                             self.also_pickled)
+        return DeltaArtifact(self.component, self.trained, self.initial, model.pretrained, self.compression)
 
     def describe(self) -> str:
         first = ", not from the first token" if self.detach_first_token else ""

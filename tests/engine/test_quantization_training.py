@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from diffkit.datasets import collate_samples
 from diffkit.engine.state_io import load_tensors
 from diffkit.export.quantized import load_quantized, read_info, read_proof
 from tests.engine.processes import PATIENCE, context, train
@@ -144,7 +145,7 @@ def test_two_processes_have_the_same_ranges_and_weights(sd_folder, tmp_path):
             "quantizer": {"type": "QATQuantizer", "track_iters": 3}, "generation": {"num_inference_steps": 1}},
         "train_dataloader": {
             "_delete_": True, "batch_size": 1, "num_workers": 0, "dataset": DATA | {"_delete_": False},
-            "sampler": {"type": "DrawSampler"}, "collate_fn": {"type": "collate_samples"}},
+            "sampler": {"type": "DrawSampler"}, "collate_fn": {"type": collate_samples}},
         "train_cfg.max_iters": 3, "custom_hooks": HOOKS[:2], "find_unused_parameters": False}
     changes["train_dataloader"]["dataset"].pop("_delete_")
     processes = [

@@ -31,7 +31,8 @@ def spare_samples(runner: Any, first: int, count: int) -> list[Any]:
 
 def spare_prompts(runner: Any, first: int, count: int) -> list[str]:
     """Prompts of such samples, without empty ones."""
-    collate, found, position = runner.train_dataloader.collate_fn, [], first
+    collate, position = runner.train_dataloader.collate_fn, first
+    found: list[str] = []
     while len(found) < count and position < first + 10 * count:
         batch = collate(spare_samples(runner, position, 1))
         found += [prompt for prompt in batch["prompt"][:1] if prompt]

@@ -78,12 +78,16 @@ class Probe:
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)  # of the VAE's posterior
         schedule, steps = model.noise_scheduler, []
-        for batch in batches:
-            latents = model.encode_images(batch["pixel_values"])
-            noise = torch.randn(latents.shape, generator=generator).to(latents)
-            last = schedule.config.num_train_timesteps
-            times = torch.randint(last, (len(latents),), generator=generator).to(latents.device)
-            steps.append((schedule.add_noise(latents, noise, times), times, model.encode_prompts(batch)))
+        cache, model.text_cache = model.text_cache, None  # the training keeps what it encodes, in its own precision
+        try:
+            for batch in batches:
+                latents = model.encode_images(batch["pixel_values"])
+                noise = torch.randn(latents.shape, generator=generator).to(latents)
+                last = schedule.config.num_train_timesteps
+                times = torch.randint(last, (len(latents),), generator=generator).to(latents.device)
+                steps.append((schedule.add_noise(latents, noise, times), times, model.encode_prompts(batch)))
+        finally:
+            model.text_cache = cache
         return cls(steps, list(prompts), [seed + i for i in range(len(prompts))], batch_size, settings)
 
 

@@ -26,6 +26,7 @@ class QATLayer:
         quantizing: False computes as the float layer does.
     """
 
+    training: bool
     weight_bits: int
     follows_weight: bool
     quantizing: bool

@@ -12,10 +12,9 @@ from torch import Tensor
 WEIGHT_RANGES = ("minmax", "percentile", "mse")
 INPUT_RANGES = ("minmax", "moving_average", "percentile", "mse")
 
-#: Fractions of the largest value that are tried for weights, and of both ends for inputs.
+#: Fractions of the largest value that are tried for weights, and of both ends for inputs, which may have far outliers.
 _WEIGHT_GRID = torch.linspace(0.35, 1.0, 27)
-_LOW_GRID = torch.tensor([1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3])
-_HIGH_GRID = torch.tensor([1.0, 0.93, 0.86, 0.8, 0.74, 0.68, 0.62, 0.56, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25])
+_INPUT_GRID = torch.logspace(0, -2, 15)
 _LEAST = 1e-8
 
 
@@ -103,8 +102,9 @@ class InputRecord:
 
 def least_error_range(values: Tensor, low: Tensor, high: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     """The range inside ``[low, high]`` whose codes stand for ``values`` [n] with the least mean squared error."""
-    lows = (_LOW_GRID.to(values.device)[:, None] * low).expand(-1, len(_HIGH_GRID)).flatten()
-    highs = (_HIGH_GRID.to(values.device)[None] * high).expand(len(_LOW_GRID), -1).flatten()
+    fractions, count = _INPUT_GRID.to(values.device), len(_INPUT_GRID)
+    lows = (fractions[:, None] * low).expand(-1, count).flatten()
+    highs = (fractions[None] * high).expand(count, -1).flatten()
     scale, zero = affine(lows, highs, bits)
     scales, zeros = scale[:, None], zero[:, None]
     errors = torch.cat([  # in parts, for there may be many values

@@ -8,6 +8,7 @@ import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import matplotlib.pyplot  # noqa: F401  which MMEngine imports late: here once for all that are forked
 from mmengine.config import Config
 from mmengine.hooks import Hook
 

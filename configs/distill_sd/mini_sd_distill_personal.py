@@ -18,9 +18,9 @@ with read_base():
 from mmengine.optim import LinearLR
 
 from diffkit.engine.hooks import PriorImagesHook, SampleHook
-from diffkit.models import BlockRemoval, FullTuner
+from diffkit.models import BlockRemoval, FullTuner, RelativeMSELoss
 
-_distiller.objectives.loss_feature.update(pairs="sd_small")
+_distiller.objectives.loss_feature.update(loss=dict(type=RelativeMSELoss), weight=0.05, pairs="sd_small")
 model.update(
     pretrained="work_dirs/mini_sd_dreambooth_lora/step299",
     tuners=dict(unet=dict(type=FullTuner, component="unet")),

@@ -13,9 +13,10 @@ with read_base():
 from mmengine.optim import LinearLR
 
 from diffkit.engine.hooks import SampleHook
-from diffkit.models import BlockRemoval, FullTuner
+from diffkit.models import BlockRemoval, FullTuner, RelativeMSELoss
 
-_distiller.objectives.loss_feature.update(pairs="sd_small")
+# the features of the last block are far larger than the noise: with plain MSE little else would be learned
+_distiller.objectives.loss_feature.update(loss=dict(type=RelativeMSELoss), weight=0.05, pairs="sd_small")
 model.update(
     tuners=dict(unet=dict(type=FullTuner, component="unet")),
     pruner=dict(type=BlockRemoval, variant="sd_small"),

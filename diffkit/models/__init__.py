@@ -4,7 +4,7 @@ from diffkit.models.distillers import DenoiserDistiller, Distiller
 from diffkit.models.families import Conditioning, Family, StableDiffusion, StableDiffusionXL
 from diffkit.models.generation import GenerationSettings, generate
 from diffkit.models.latent_diffusion import LatentDiffusion
-from diffkit.models.losses import DebiasedWeight, HuberLoss, MinSNRWeight, MSELoss, SmoothL1Loss
+from diffkit.models.losses import DebiasedWeight, HuberLoss, MinSNRWeight, MSELoss, RelativeMSELoss, SmoothL1Loss
 from diffkit.models.noise import InputPerturbation, OffsetNoise, PyramidNoise, WhiteNoise
 from diffkit.models.objectives import Denoising, Objective, Reconstruction
 from diffkit.models.pruners import BlockRemoval, Pruner
@@ -24,5 +24,5 @@ __all__ = [
     "Denoising", "Distiller", "EarlierTimesteps", "Family", "FullTuner", "GenerationSettings", "HuberLoss",
     "InputPerturbation", "LatentDiffusion", "LaterTimesteps", "LoRATuner", "MSELoss", "MinSNRWeight", "Objective",
     "OffsetNoise", "Pruner", "PyramidNoise", "QATQuantizer", "Quantizer", "RangeTimesteps", "Reconstruction",
-    "SmoothL1Loss", "StableDiffusion", "StableDiffusionXL", "Step", "TextualInversion", "Tuner", "UniformTimesteps",
-    "WhiteNoise", "generate"]
+    "RelativeMSELoss", "SmoothL1Loss", "StableDiffusion", "StableDiffusionXL", "Step", "TextualInversion", "Tuner",
+    "UniformTimesteps", "WhiteNoise", "generate"]

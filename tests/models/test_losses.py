@@ -8,12 +8,13 @@ from diffkit.models.losses import (
     HuberLoss,
     MinSNRWeight,
     MSELoss,
+    RelativeMSELoss,
     SmoothL1Loss,
     snr_of,
     weighted_mean,
 )
 
-LOSSES = [MSELoss(), HuberLoss(0.7), SmoothL1Loss(0.3)]
+LOSSES = [MSELoss(), HuberLoss(0.7), SmoothL1Loss(0.3), RelativeMSELoss()]
 
 
 def sd_alphas_cumprod():
@@ -31,6 +32,15 @@ def test_closed_form_of_each_sample(loss, small, large):
     target = torch.zeros(2, 3, 4, 5)
     prediction = torch.stack([torch.full((3, 4, 5), 0.2), torch.full((3, 4, 5), -3.0)])
     torch.testing.assert_close(loss(prediction, target), torch.tensor([small, large]))
+
+
+def test_a_relative_error_does_not_depend_on_the_size_of_the_target():
+    loss, target = RelativeMSELoss(), torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    expected = ((0.1 * target) ** 2).flatten(1).mean(1) / (target ** 2).flatten(1).mean(1)
+    for size in (1e-2, 1.0, 1e3):
+        torch.testing.assert_close(loss(1.1 * size * target, size * target), expected)
+    assert loss(target, target).tolist() == [0.0, 0.0]
+    assert loss(torch.zeros(1, 4), torch.zeros(1, 4)).tolist() == [0.0]
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -41,6 +41,20 @@ class MSELoss:
 
 
 @LOSSES.register_module()
+class RelativeMSELoss:
+    """The mean squared error of each sample, divided by the mean square of its target (1e-8 at least).
+
+    Features of different layers differ in size by orders of magnitude; divided by it, none drowns the others.
+    """
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Returns [B], float32, for ``prediction`` and ``target`` of one shape [B, ...]."""
+        prediction, target = _checked(prediction, target)
+        error = _per_sample(F.mse_loss(prediction, target, reduction="none"))
+        return error / _per_sample(target**2).clamp_min(1e-8)
+
+
+@LOSSES.register_module()
 class HuberLoss:
     """``d**2 / 2`` for a difference ``|d| < delta``, else ``delta * (|d| - delta / 2)``: outliers pull less.
 

@@ -6,7 +6,9 @@ functions. They are all imported here because a module and its function share th
 """
 
 from diffkit.apis.configs import config_root, copy_config, find_config, list_configs, load_config
+from diffkit.apis.kohya import export_kohya, import_kohya
 from diffkit.apis.load_pipeline import load_pipeline
+from diffkit.apis.merge_into_pipeline import merge_into_pipeline
 from diffkit.apis.test import test
 from diffkit.apis.text_to_image import demo_lora, text_to_image
 from diffkit.apis.train import train
@@ -15,10 +17,13 @@ __all__ = [
     "config_root",
     "copy_config",
     "demo_lora",
+    "export_kohya",
     "find_config",
+    "import_kohya",
     "list_configs",
     "load_config",
     "load_pipeline",
+    "merge_into_pipeline",
     "test",
     "text_to_image",
     "train",

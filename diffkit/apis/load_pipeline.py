@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffkit.apis.put_steps import check_weights, put_steps
 from diffkit.utils.device import choose_device, choose_dtype, dtype_option
-from diffkit.utils.neural_compressor import hide_broken_neural_compressor
 from diffkit.utils.pretrained import (
     PretrainedError,
     as_the_user_named,
@@ -13,7 +13,7 @@ from diffkit.utils.pretrained import (
     resolve_pretrained,
     unroll_pretrained,
 )
-from diffkit.utils.step_folder import LORA_FILE, StepFolder, read_step_folder
+from diffkit.utils.step_folder import StepFolder, read_step_folder
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +26,7 @@ def load_pipeline(
     pretrained: str | Path | None = None,
     steps: Names = (),
     *,
+    weights: Sequence[float] | None = None,
     device: "str | torch.device | None" = None,
     dtype: "str | torch.dtype | None" = None,
     vae: str | Path | None = None,
@@ -40,7 +41,10 @@ def load_pipeline(
     Args:
         pretrained: a packaged name, a diffusers folder, a step folder or a hub id; None takes what the first
             of ``steps`` was trained on, or that one itself where it is a whole pipeline.
-        steps: step folders; their adapters act together, each at its full strength. Their placeholders must differ.
+        steps: step folders; what they changed is added up. Their placeholders must differ. One step folder alone, with
+            the weight 1, stays an adapter beside the weights; otherwise they are added into the weights.
+        weights: a number for each of ``steps``, with which its change is multiplied: 0 leaves it out, 1 is as trained,
+            more or less than none are allowed; all 1 where None. Learned words have no weight but 1.
         device: None takes CUDA where there is one.
         dtype: None or "auto" is float16 on CUDA and float32 elsewhere.
         vae: another VAE: a folder or hub id of a VAE, or of a pipeline that has one.
@@ -61,11 +65,11 @@ def load_pipeline(
 
     target = choose_device(device)
     number_format = choose_dtype(dtype, target)
-    source, below, folders = _arrange(pretrained, steps)
-    with base_of(below):
+    source, below, folders, numbers = _arrange(pretrained, steps, weights)
+    with base_of(below or (folders[:1] if pretrained is None else [])):
         below, folders, quantized = take_quantized(source, below, folders)
         pipe, place = _load_base(source, number_format, vae, allow_pickle, quantized)
-    _add_adapters(pipe, below, folders, str(source))
+    put_steps(pipe, below, folders, [numbers[folder.path] for folder in folders], str(source))
     if scheduler:
         _sample_as_in_training(pipe, place)
     pipe.set_progress_bar_config(disable=True)
@@ -76,23 +80,41 @@ def load_pipeline(
 
 
 def _arrange(
-    pretrained: str | Path | None, steps: Names
-) -> tuple[str | Path, list[StepFolder], list[StepFolder]]:
-    """The pipeline to begin with, the step folders by which it was found, and those that are put onto all."""
+    pretrained: str | Path | None, steps: Names, weights: Sequence[float] | None
+) -> tuple[str | Path, list[StepFolder], list[StepFolder], dict[Path, float]]:
+    """The pipeline to begin with, the step folders by which it was found, those that are put onto all, and weights."""
     folders = [_step_folder(step) for step in steps]
-    if pretrained is None:
-        if not folders:
-            raise ValueError("pretrained: name a model or at least one step folder.")
-        source, below = unroll_pretrained(folders[0].path)
-        folders = folders[1:]
-    else:
+    numbers = dict(zip((folder.path for folder in folders), check_weights(folders, weights), strict=True))
+    if pretrained is not None:
         source, below = unroll_pretrained(pretrained)
+    elif not folders:
+        raise ValueError("pretrained: name a model or at least one step folder.")
+    else:
+        source, below = unroll_pretrained(folders[0].path)
+        if folders[0].is_pipeline:
+            folders = folders[1:]
+        else:
+            below = below[:-1]  # the last is the folder itself
     for folder in folders:
         if folder.is_pipeline:
             raise ValueError(
                 f"{folder.path} is a whole pipeline: nothing can be put under it. Give it as pretrained "
                 "instead of another model.")
-    return source, below, folders
+    if pretrained is None:
+        _check_bases(folders[1:], [*below, *folders])
+    return source, below, folders, numbers
+
+
+def _check_bases(folders: Sequence[StepFolder], there: Sequence[StepFolder]) -> None:
+    """Refuses a step folder that was trained on another one which is not there."""
+    known = [step.path.resolve() for step in there]
+    for folder in folders:
+        below = Path(folder.base) if folder.base else None
+        if below is None or not below.is_dir() or below.resolve() in known:
+            continue
+        step = read_step_folder(below)
+        if step is not None and not step.is_pipeline:
+            raise ValueError(f"{folder.path} was trained on the step folder {folder.base!r}: give that too, before it.")
 
 
 def _step_folder(name: str | Path) -> StepFolder:
@@ -141,47 +163,6 @@ def _load_base(
             check_tokenizer(model, name, part, pipe.components.get(name.replace("tokenizer", "text_encoder")))
     pipe.register_to_config(_name_or_path=str(source))  # and not a folder of the cache
     return pipe, model.source
-
-
-def _add_adapters(pipe: Any, below: Sequence[StepFolder], others: Sequence[StepFolder], target: str) -> None:
-    """Puts ``below`` onto the pipeline, each trained on what was there then, and ``others``, each trained alone."""
-    from torch import nn
-
-    from diffkit.export import apply_adapters, apply_delta, apply_embeddings, check_fits, merge_adapters
-    from diffkit.export.tensors import read_tensors
-
-    names: list[str] = []
-    before: dict[str, Any] = {}
-    folders = [*below, *others]
-    for number, folder in enumerate(folders):
-        name = f"step_{number}"
-        apply_embeddings(pipe.components, folder, target)
-        on_top = number < len(below) or _trained_on(folder, folders[:number])
-        if folder.delta is not None and on_top and names:
-            for part in pipe.components.values():
-                if isinstance(part, nn.Module):
-                    merge_adapters(part)  # its weights hold the adapters that were there
-            names = []
-        apply_delta(pipe.components, folder, target, before, on_top)
-        if folder.adapters:
-            apply_adapters(pipe.components, folder, target, name=name)
-        elif folder.lora_file is not None:
-            check_fits(pipe.components, folder, target)
-            hide_broken_neural_compressor()
-            read_tensors(folder.lora_file)  # says what is wrong with it
-            pipe.load_lora_weights(folder.path, weight_name=LORA_FILE, adapter_name=name, use_safetensors=True)
-        if folder.adapters or folder.lora_file is not None:
-            names.append(name)
-    if any(folder.lora_file is not None and not folder.adapters for folder in folders):
-        pipe.set_adapters(names)
-    for part in pipe.components.values():
-        if isinstance(part, nn.Module):
-            part.eval()  # load_lora_weights adds layers in training mode
-
-
-def _trained_on(step: StepFolder, others: Sequence[StepFolder]) -> bool:
-    """Whether a step folder names one of some others as what it was trained on."""
-    return step.base is not None and Path(step.base).resolve() in [other.path.resolve() for other in others]
 
 
 def _sample_as_in_training(pipe: Any, place: str | Path) -> None:

@@ -19,6 +19,7 @@ def text_to_image(
     steps: Sequence[str | Path],
     prompts: Sequence[str],
     *,
+    weights: Sequence[float] | None = None,
     images_num: int = 1,
     seed: int = 0,
     num_inference_steps: int = 25,
@@ -44,7 +45,8 @@ def text_to_image(
     Args:
         pretrained: a packaged name, a diffusers folder, a step folder or a hub id; None takes what ``steps``
             were trained on.
-        steps: step folders whose adapters act on it.
+        steps: step folders that act on it together.
+        weights: a number for each of ``steps``, see :func:`load_pipeline`.
         prompts: one or more.
         images_num: pictures of each prompt, 1 or more.
         seed: 0 or more.
@@ -76,7 +78,8 @@ def text_to_image(
     if verify_loading:
         verify_quantized(pretrained, steps, device=device, vae=vae, allow_pickle=allow_pickle)
     settings = GenerationSettings(num_inference_steps, guidance_scale, negative_prompt, height, width)
-    pipe = load_pipeline(pretrained, steps, device=device, dtype=dtype, vae=vae, allow_pickle=allow_pickle)
+    pipe = load_pipeline(pretrained, steps, weights=weights, device=device, dtype=dtype, vae=vae,
+                         allow_pickle=allow_pickle)
     wanted = [(prompt, seed + i) for prompt in prompts for i in range(images_num)]
     images = []
     for start in range(0, len(wanted), batch_size):
@@ -88,6 +91,7 @@ def text_to_image(
     about = {
         "pretrained": str(pretrained or pipe.config._name_or_path),
         "steps": [str(step) for step in steps],
+        "weights": None if weights is None else list(weights),
         "negative_prompt": negative_prompt,
         "num_inference_steps": num_inference_steps,
         "guidance_scale": guidance_scale,
@@ -98,19 +102,19 @@ def text_to_image(
 
 def demo_lora(
     prompt: str,
-    checkpoint: str | Path,
+    checkpoint: str | Path | Sequence[str | Path],
     sdmodel: str | Path | None = None,
     *,
     vaemodel: str | Path | None = None,
     out: str | Path = "demo.png",
     **settings: Any,
 ) -> Path:
-    """Makes one picture with a step folder, such as a LoRA.
+    """Makes one picture with a step folder, such as a LoRA, or with several.
 
     Args:
         prompt: what to show.
-        checkpoint: the step folder.
-        sdmodel: the model that it was trained on; None takes what the step folder says.
+        checkpoint: the step folder, or a list of them.
+        sdmodel: the model that it was trained on; None takes what the (first) step folder says.
         vaemodel: another VAE; a folder or hub id.
         out: the picture's file.
         settings: of :func:`text_to_image`.
@@ -118,7 +122,8 @@ def demo_lora(
     Returns:
         The file. With several ``images_num`` it is their grid.
     """
-    return text_to_image(sdmodel, [checkpoint], [prompt], vae=vaemodel, out=out, **settings)[-1]
+    steps = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
+    return text_to_image(sdmodel, steps, [prompt], vae=vaemodel, out=out, **settings)[-1]
 
 
 def _check(prompts: Sequence[str], images_num: int, seed: int, batch_size: int) -> None:

@@ -48,6 +48,18 @@ def add_loading(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Adds the numbers that step folders are weighed with."""
+    parser.add_argument(
+        "--weight",
+        nargs="+",
+        action="extend",
+        type=float,
+        metavar="W",
+        help="a number for each STEP: 0 leaves it out, 1 is as trained (default: all 1)",
+    )
+
+
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     """Adds the settings of sampling that every command that makes pictures has."""
     parser.add_argument("--height", type=int, help="height of a picture in pixels (default: the model's own)")

@@ -1,19 +1,20 @@
-"""Make one picture from a prompt, with a model and a step folder (a LoRA or other) trained on it."""
+"""Make one picture from a prompt, with a model and step folders (a LoRA or other) trained on it."""
 
 import argparse
 
-from diffkit.commands.arguments import add_loading, add_sampling
+from diffkit.commands.arguments import add_loading, add_sampling, add_weights
 from diffkit.utils.pretrained import as_the_user_named
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
     parser.add_argument("prompt", help="what the picture shall show")
-    parser.add_argument("step", metavar="STEP", help="a step folder, such as work_dirs/NAME/step999")
+    parser.add_argument("step", nargs="+", metavar="STEP", help="a step folder, such as work_dirs/NAME/step999")
+    add_weights(parser)
     parser.add_argument(
         "--sdmodel",
         metavar="MODEL",
-        help="the model that was trained: mini-sd, a folder or a hub name (default: what STEP says)",
+        help="the model that was trained: mini-sd, a folder or a hub name (default: what the first STEP says)",
     )
     add_loading(parser)
     parser.add_argument("--out", default="demo.png", help="the picture's file (default: %(default)s)")
@@ -29,6 +30,7 @@ def run(args: argparse.Namespace) -> None:
             args.prompt,
             args.step,
             args.sdmodel,
+            weights=args.weight,
             vaemodel=args.vaemodel,
             allow_pickle=args.allow_pickle,
             seed=args.seed,

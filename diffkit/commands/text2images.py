@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from diffkit.commands.arguments import add_loading, add_sampling
+from diffkit.commands.arguments import add_loading, add_sampling, add_weights
 from diffkit.commands.quantized import add_quantized, quantized_steps
 from diffkit.utils.pretrained import as_the_user_named
 
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STEP",
         help="step folders, such as work_dirs/NAME/step999",
     )
+    add_weights(parser)
     add_quantized(parser)
     prompts = parser.add_mutually_exclusive_group(required=True)
     prompts.add_argument("--caption", nargs="+", action="extend", metavar="TEXT", help="the prompts")
@@ -52,11 +53,13 @@ def run(args: argparse.Namespace) -> None:
     from diffkit.apis import text_to_image
 
     prompts = args.caption or read_prompts(args.caption_file)
+    quantized = quantized_steps(args.quantized)
     with as_the_user_named(pretrained="--pretrained", vae="--vaemodel", steps="--step", allow_pickle="--allow-pickle"):
         files = text_to_image(
             args.pretrained,
-            [*quantized_steps(args.quantized), *args.step],
+            [*quantized, *args.step],
             prompts,
+            weights=None if args.weight is None else [1.0] * len(quantized) + args.weight,
             images_num=args.images_num,
             seed=args.seed,
             num_inference_steps=args.steps,

@@ -19,12 +19,14 @@ class AdapterArtifact:
         module: the component; it carries the adapter (``module.add_adapter``).
         base: the ``pretrained`` that it was trained on, as the user named it; None for random weights.
         adapter: the adapter's name inside ``module``.
+        kohya: it is also written into the file for kohya's programs.
     """
 
     component: str
     module: nn.Module
     base: str | None
     adapter: str = "default"
+    kohya: bool = False
 
 
 @dataclass(frozen=True)

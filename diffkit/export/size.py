@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from diffkit.export.artifacts import AdapterArtifact, Artifact, DeltaArtifact, EmbeddingArtifact
 from diffkit.export.diffusers_lora import lora_tensors
 from diffkit.export.embeddings import embedding_files
+from diffkit.export.kohya import adapter_of, kohya_tensors
 from diffkit.export.peft_adapter import adapter_tensors
 from diffkit.export.quantized.files import export_bytes_of_quantized
 from diffkit.export.signature import base_tensors
@@ -46,6 +47,9 @@ def export_bytes(artifacts: Sequence[Artifact], parts: Mapping[str, Any]) -> int
     deltas = [artifact for artifact in artifacts if isinstance(artifact, DeltaArtifact)]
     total += sum(tensor_file_bytes(artifact.trained().items())
                  for artifact in deltas)  # a compressed one takes less; how much, the training decides
+    sdxl = "text_encoder_2" in parts
+    total += sum(tensor_file_bytes(kohya_tensors(adapter_of(artifact), sdxl).items())
+                 for artifact in adapters if artifact.kohya)
     return total + tensor_file_bytes(lora_tensors(adapters).items())
 
 

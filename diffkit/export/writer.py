@@ -10,6 +10,7 @@ from diffkit.export.artifacts import AdapterArtifact, Artifact, DeltaArtifact, E
 from diffkit.export.delta import delta_file, write_delta
 from diffkit.export.diffusers_lora import write_diffusers_lora
 from diffkit.export.embeddings import embedding_files, write_embeddings
+from diffkit.export.kohya import write_kohya_artifacts
 from diffkit.export.peft_adapter import write_peft_adapter
 from diffkit.export.pipeline import write_pipeline
 from diffkit.export.quantized.files import describe_quantized, write_all_quantized
@@ -30,8 +31,9 @@ def write_artifacts(artifacts: Sequence[Artifact], folder: str | Path,
     """Writes ``artifacts`` and ``diffkit.json``, which says what they are.
 
     A whole pipeline contains its adapters, merged, and all that was trained; without one, each adapter is a PEFT
-    folder, all LoRAs together are a LoRA file of diffusers, and trained weights of cross-attention are a file of
-    diffusers' Custom Diffusion. Learned embeddings have their files in any case.
+    folder, all LoRAs together are a LoRA file of diffusers, those that ask for it are a file of kohya's, and trained
+    weights of cross-attention are a file of diffusers' Custom Diffusion. Learned embeddings have their files in any
+    case.
 
     Args:
         artifacts: what :meth:`LatentDiffusion.artifacts` gives; nothing is written for an empty list.
@@ -64,6 +66,7 @@ def write_artifacts(artifacts: Sequence[Artifact], folder: str | Path,
     else:
         written = [path for artifact in adapters for path in write_peft_adapter(artifact, folder)]
         written += write_diffusers_lora(adapters, folder)
+        written += write_kohya_artifacts(adapters, pipe, folder)
         written += [path for artifact in deltas for path in write_delta(artifact, folder, embeddings)]
     written += write_embeddings(embeddings, folder)
     written += write_all_quantized(artifacts, folder)
@@ -116,5 +119,7 @@ def _describe_delta(artifact: DeltaArtifact) -> dict[str, Any]:
 def _describe_adapter(artifact: AdapterArtifact) -> dict[str, Any]:
     config: Any = artifact.module.peft_config[artifact.adapter]  # type: ignore[union-attr, index]
     described = {"kind": "adapter", "component": artifact.component, "peft_type": config.peft_type.value,
-                 "rank": getattr(config, "r", None), "alpha": getattr(config, "lora_alpha", None)}
+                 "use_dora": getattr(config, "use_dora", False) or None, "rank": getattr(config, "r", None) or None,
+                 "alpha": getattr(config, "lora_alpha", getattr(config, "alpha", None)),
+                 "block_size": getattr(config, "oft_block_size", None)}
     return {name: value for name, value in described.items() if value is not None}

@@ -12,6 +12,7 @@ LORA = {"type": "LoRATuner", "component": "unet", "rank": 4}
 TUNERS = {
     "LoRA": {"unet": LORA},
     "LoRA of two components": {"unet": LORA, "text": LORA | {"component": "text_encoder"}},
+    "LoHa, for kohya's programs too": {"unet": LORA | {"kind": "loha", "export_kohya": True}},
     "full with a pattern": {"unet": {"type": "FullTuner", "pattern": r"attn2\.to_[kv]\."}},
     "full": {"unet": {"type": "FullTuner"}},
     "full, LoRA on text": {"unet": {"type": "FullTuner"}, "text": LORA | {"component": "text_encoder"}},

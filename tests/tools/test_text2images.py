@@ -20,7 +20,7 @@ def calls(monkeypatch):
 
 def test_text2images_hands_everything_on(calls, capsys):
     line = (
-        "--pretrained mini-sd --step a/step1 b/step2 --images_num 2 --seed 7 --steps 5 --guidance 4 "
+        "--pretrained mini-sd --step a/step1 b/step2 --weight 0.5 -1 --images_num 2 --seed 7 --steps 5 --guidance 4 "
         "--height 64 --width 32 --device cpu --dtype float32 --negative text --vaemodel v --batch-size 3 "
         "--allow-pickle --out pictures"
     )
@@ -28,6 +28,7 @@ def test_text2images_hands_everything_on(calls, capsys):
     ((args, kwargs),) = calls
     assert args == ("mini-sd", ["a/step1", "b/step2"], ["a dog", "a cat"])
     assert kwargs == {
+        "weights": [0.5, -1.0],
         "images_num": 2,
         "seed": 7,
         "num_inference_steps": 5,
@@ -66,8 +67,9 @@ def test_demo_lora_makes_one_picture(calls, capsys):
     line = "w/step9 --sdmodel mini-sd --out d.png --height 64 --width 64 --steps 5 --seed 3 --device cpu"
     assert cli.main(["demo_lora", "a sks dog", *line.split()]) == 0
     ((args, kwargs),) = calls
-    assert args == ("a sks dog", "w/step9", "mini-sd")
+    assert args == ("a sks dog", ["w/step9"], "mini-sd")
     assert kwargs == {
+        "weights": None,
         "vaemodel": None,
         "allow_pickle": False,
         "out": "d.png",
@@ -85,4 +87,4 @@ def test_demo_lora_makes_one_picture(calls, capsys):
 
 def test_demo_lora_takes_the_model_that_the_step_folder_names(calls):
     assert cli.main(["demo_lora", "a sks dog", "w/step9"]) == 0
-    assert calls[0][0] == ("a sks dog", "w/step9", None)
+    assert calls[0][0] == ("a sks dog", ["w/step9"], None)

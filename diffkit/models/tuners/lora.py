@@ -46,6 +46,7 @@ class LoRATuner(Tuner):
         dropout: probability that an adapter's input is dropped, in [0, 1); ``lora`` and ``dora`` alone.
         init: of ``lora`` and ``dora``, how A begins: ``gaussian`` with standard deviation 1/rank, as in the scripts of
             diffusers and where None, or ``kaiming``, PEFT's default. B begins at zero.
+        export_kohya: also write ``kohya.safetensors``, for A1111 and ComfyUI; ``lora``, ``loha`` and ``lokr`` alone.
         options: further options of the kind by PEFT's own names: ``dict(decompose_factor=4)`` for ``lokr`` …
     """
 
@@ -53,7 +54,8 @@ class LoRATuner(Tuner):
 
     def __init__(self, component: str = "unet", kind: str = "lora", rank: int | None = None,
                  alpha: float | None = None, target_modules: Sequence[str] | str | None = None, dropout: float = 0.0,
-                 init: str | None = None, options: dict[str, Any] | None = None) -> None:
+                 init: str | None = None, export_kohya: bool = False,
+                 options: dict[str, Any] | None = None) -> None:
         super().__init__(component)
         if kind not in KINDS:
             raise ValueError(f"LoRATuner: kind is {kind!r}{did_you_mean(kind, KINDS)}")
@@ -72,6 +74,9 @@ class LoRATuner(Tuner):
             raise ValueError(f"LoRATuner: init is {init!r}; it must be 'gaussian' or 'kaiming'.")
         if kind not in ("lora", "dora") and init is not None:
             raise ValueError(f"LoRATuner: init is not an option of {kind}, which has one way to begin.")
+        if kind in ("dora", "oft") and export_kohya:
+            raise ValueError(f"LoRATuner: export_kohya is not an option of {kind}: programs that read files of kohya's "
+                             "take it in different ways or not at all. Merge it into a pipeline.")
         if target_modules is None:
             if component not in DEFAULT_TARGETS:
                 raise ValueError(f"LoRATuner: component {component!r} has no default target_modules; name them.")
@@ -80,6 +85,7 @@ class LoRATuner(Tuner):
         self.kind, self.rank, self.dropout, self.init = kind, rank or 8, dropout, init or "gaussian"
         self.alpha = self.rank if alpha is None else alpha
         self.target_modules = target_modules if isinstance(target_modules, str) else list(target_modules)
+        self.export_kohya = export_kohya
         self.options = dict(options or {})
 
     def apply(self, model: "LatentDiffusion") -> None:
@@ -129,7 +135,7 @@ class LoRATuner(Tuner):
 
     def artifact(self, model: "LatentDiffusion") -> Artifact:
         return AdapterArtifact(component=self.component, module=self.module(model), base=model.pretrained,
-                               adapter=self.adapter)
+                               adapter=self.adapter, kohya=self.export_kohya)
 
     def describe(self) -> str:
         if self.kind == "oft":

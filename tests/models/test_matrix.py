@@ -17,10 +17,15 @@ TUNERS = {
     "lora": {"unet": {"type": "LoRATuner", "component": "unet", "rank": 2},
              "text": {"type": "LoRATuner", "component": "text_encoder", "rank": 2}},
     "textual inversion": {"word": {"type": "TextualInversion", "placeholder_token": "<toy>", "num_vectors": 2}},
+    "custom diffusion": {"word": {"type": "TextualInversion", "placeholder_token": "<toy>"},
+                         "attention": {"type": "CrossAttentionTuner"}},
 }
-DISTILLERS = {"no teacher": None}
+DISTILLERS = {
+    "no teacher": None,
+    "taught": {"type": "DenoiserDistiller", "objectives": {"loss_output": {}, "loss_feature": {"pairs": "blocks"}}},
+}
 QUANTIZERS = {"float": None, "quantised": {"type": "QATQuantizer"}}
-PRUNERS = {"whole": None}
+PRUNERS = {"whole": None, "block-removed": {"type": "BlockRemoval", "variant": "sd_small"}}
 
 CELLS = list(product(FAMILIES, TUNERS, DISTILLERS, QUANTIZERS, PRUNERS))
 
@@ -38,6 +43,7 @@ def test_cell_trains(family, tuner, distiller, quantizer, pruner, sd_folder, sdx
     for _ in range(2):  # LoRA's A only moves once B has left zero
         losses = model(mode="loss", pixel_values=torch.rand(2, 3, 32, 32) * 2 - 1, prompt=["a dog", "a <toy>"],
                        key=[None, None], is_prior=torch.tensor([False, True]))
+        assert (len(losses) == 3) == (distiller == "taught")
         total = sum(value for name, value in losses.items() if "loss" in name)
         assert torch.isfinite(total)
         optimizer.zero_grad()

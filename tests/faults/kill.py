@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diffkit.engine.checkpoint import find_latest
-from tests.faults.training import VARIANTS, Job
+from tests.faults.training import ITERATIONS, VARIANTS, Job
 from tests.faults.trial import Trial, complete, differences, forget, invalid, resumed, started
 
 _TRIES = 5  # a training may have ended when its moment comes; then another moment is drawn
@@ -113,22 +113,21 @@ def stop_trial(number: int, kind: int, twice: bool, known: Reference, variant: s
             if twice:
                 time.sleep(chance.random() * 2 * statistics.median(known.saves))
                 trial.signal(kind, group)
-            trial.finish()
-        if trial.count("signal"):
+            status = trial.finish()
+        kinds = [event.kind for event in trial.events]
+        steps = kinds[kinds.index("signal"):].count("step") if "signal" in kinds else 0
+        done = max((event.number for event in trial.events if event.kind == "step"), default=-1)
+        complete_before = status == 0 and done == ITERATIONS - 1 and steps == 0  # in the last save, or not at all
+        if not complete_before:
             break
     else:
         raise AssertionError(f"the training ended {_TRIES} times before its moment came:\n{trial.text}")
-    kinds = [event.kind for event in trial.events]
-    steps = kinds[kinds.index("signal"):].count("step")
-    status = trial.process.exitcode
     faults = [f"not valid after the signal: {line}" for line in invalid(job.work_dir)]
     allowed = (128 + kind, -kind) if twice else (128 + kind,)
     if status not in allowed:
         faults.append(f"exit status {status} instead of {allowed[0]}")
-    if status == 128 + kind:
-        done = [event.number for event in trial.events if event.kind == "step"][-1]
-        if not (job.work_dir / f"step{done}").is_dir():
-            faults.append(f"iteration {done} was not saved")
+    if status == 128 + kind and not (job.work_dir / f"step{done}").is_dir():
+        faults.append(f"iteration {done} was not saved")
     if steps > 1:
         faults.append(f"{steps} steps were begun after the signal")
     faults += differences(known.work_dir, resumed(job).job.work_dir)

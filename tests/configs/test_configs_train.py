@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from PIL import Image
 
 from diffkit.apis.train import train
@@ -41,8 +42,6 @@ def models(tmp_path_factory) -> dict[str, Path]:
 
 def options(path: Path, photographs: Path, models: dict[str, Path]) -> dict:
     """What makes a config small; everything else stays as it is shipped."""
-    from mmengine.config import Config
-
     config = Config.fromfile(path)
     small = {"train_cfg.max_iters": 2, "train_dataloader.batch_size": 1, "train_dataloader.num_workers": 0,
              "train_dataloader.persistent_workers": False, "model.generation": {"num_inference_steps": 1},
@@ -66,9 +65,13 @@ def options(path: Path, photographs: Path, models: dict[str, Path]) -> dict:
     for name, tuner in config.model.tuners.items():
         if tuner.get("initializer_token") is not None:
             small[f"model.tuners.{name}.initializer_token"] = "dog"  # a word that the tiny tokenizer has
+        if tuner.get("kind") == "oft":
+            small[f"model.tuners.{name}.options.oft_block_size"] = 4  # layers of 8 inputs
     for number, hook in enumerate(config.get("custom_hooks", [])):
         if hook["type"].__name__ in ("SampleHook", "PriorImagesHook"):
             small[f"custom_hooks.{number}.num_inference_steps"] = 1
+        few = {"CalibrationHook": ["num_prompts"], "QuantizationHook": ["predictions", "pictures"]}
+        small |= {f"custom_hooks.{number}.{name}": 2 for name in few.get(hook["type"].__name__, [])}
     return small
 
 
@@ -77,10 +80,16 @@ def test_config_trains(path, photographs, models, tmp_path):
     work_dir = train(path, work_dir=tmp_path / "run", cfg_options=options(path, photographs, models))
     step = work_dir / "step1"
     assert (step / "manifest.json").is_file()
-    whole = (step / "model_index.json").is_file()
-    lora = (step / "pytorch_lora_weights.safetensors").is_file() and (step / "unet/adapter_config.json").is_file()
-    word = any(step.glob("learned_embeds*.safetensors"))  # of several words each has its own
+    tuners = Config.fromfile(path).model.tuners.values()
+    adapters = [tuner for tuner in tuners if tuner.type.__name__ == "LoRATuner"]
+    loras = [tuner for tuner in adapters if tuner.get("kind", "lora") in ("lora", "dora")]
     delta = (step / "pytorch_custom_diffusion_weights.safetensors").is_file()
-    assert delta == (path.parent.name == "custom_diffusion")
-    assert word == (path.parent.name in ("textual_inversion", "custom_diffusion"))
-    assert word or whole != lora
+    assert delta == any(tuner.type.__name__ == "CrossAttentionTuner" for tuner in tuners)
+    whole = (step / "model_index.json").is_file()
+    word = any(step.glob("learned_embeds*.safetensors"))  # of several words each has its own
+    assert word == any(tuner.type.__name__ == "TextualInversion" for tuner in tuners)
+    assert (step / "unet/adapter_config.json").is_file() == bool(adapters)
+    assert (step / "pytorch_lora_weights.safetensors").is_file() == bool(loras)
+    quantized = (step / "unet_int8/quantization.json").is_file()
+    assert quantized == (Config.fromfile(path).model.get("quantizer") is not None)
+    assert word or quantized or whole != bool(adapters)

@@ -76,9 +76,8 @@ def test_what_is_exported_has_the_averaged_weights_and_the_ranges_of_the_kept_mo
                     for name, layer in model.quantizer.layers(model).items()}
     for name, weight in expected.items():
         assert torch.equal(loaded.get_submodule(name).dequantized_weight(), weight), name
-    with torch.no_grad():
-        own = model.quantizer.layers(model)["conv_in"].quantized_weight()
-    assert not torch.equal(own, expected["conv_in"])
+    own = {name: layer.quantized_weight() for name, layer in model.quantizer.layers(model).items()}
+    assert any(not torch.equal(own[name], weight) for name, weight in expected.items())  # not those of the last step
 
 
 def test_a_training_that_does_harm_leaves_the_calibrated_model(sd_folder, tmp_path, caplog):

@@ -161,18 +161,13 @@ def whole_weights(delta: Delta, base: Mapping[str, Tensor], source: str) -> dict
     return {**{name: value.float() for name, value in delta.whole.items()}, **factors}
 
 
-def apply_delta(components: Mapping[str, Any], step: StepFolder, target: str,
-                before: dict[str, Tensor] | None = None, on_top: bool = True) -> None:
+def apply_delta(components: Mapping[str, Any], step: StepFolder, target: str) -> None:
     """Puts the trained weights of a step folder into the UNet, in place.
 
     Args:
-        components: the networks of the pipeline, by name.
+        components: the networks of the pipeline, by name; their weights are those that the folder was trained on.
         step: a step folder; one without trained weights changes nothing.
         target: name of the pipeline, for messages.
-        before: the weights as they were before any step folder came, by name; what this one replaces is added. Give
-            the same dict with each folder.
-        on_top: the folder was trained on what is there now: its weights take their places. Otherwise it was trained
-            on what was there before the others, and its change is added to theirs.
 
     Raises:
         ValueError: it does not fit; nothing has been changed then.
@@ -186,16 +181,8 @@ def apply_delta(components: Mapping[str, Any], step: StepFolder, target: str,
     if wrong:
         raise ValueError(f"{step.delta} does not fit {target!r}: {len(wrong)} of {len(delta.shapes)} weights have no "
                          f"counterpart of their shape, such as {wrong[0]}. It was trained on another model.")
-    before = {} if before is None else before
     with torch.no_grad():
-        for name in delta.shapes:
-            weight = weights[name]
-            alone = on_top or name not in before
-            first = before.setdefault(name, weight.detach().clone())
-            if name in delta.factors:
-                u, v = delta.factors[name]
-                weight += (u.double() @ v.double()).to(weight)
-            elif alone:
-                weight.copy_(delta.whole[name])
-            else:
-                weight += delta.whole[name].to(weight) - first
+        for name, value in delta.whole.items():
+            weights[name].copy_(value)
+        for name, (u, v) in delta.factors.items():
+            weights[name] += (u.double() @ v.double()).to(weights[name])

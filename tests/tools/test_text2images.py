@@ -29,6 +29,9 @@ def test_text2images_hands_everything_on(calls, capsys):
     assert args == ("mini-sd", ["a/step1", "b/step2"], ["a dog", "a cat"])
     assert kwargs == {
         "weights": [0.5, -1.0],
+        "kernels": "auto",
+        "beside_float": False,
+        "verify_loading": False,
         "images_num": 2,
         "seed": 7,
         "num_inference_steps": 5,

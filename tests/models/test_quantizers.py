@@ -261,7 +261,7 @@ def test_adapters_are_quantised_as_the_weight_that_they_become(sd_folder, kind):
 @pytest.mark.parametrize(("tuner", "quantizer", "message"), [
     ({"dropout": 0.1}, {}, "dropout"),
     ({"kind": "dora"}, {}, "DoRA"),
-    ({"kind": "oft", "rank": None}, {}, "oft, which is not added to a weight"),
+    ({"kind": "oft", "rank": None, "options": {"oft_block_size": 4}}, {}, "oft, which is not added to a weight"),
     ({}, {"skip": ["to_q$"]}, "cannot be skipped"),
 ])
 def test_adapters_that_are_no_sum_are_refused(sd_folder, tuner, quantizer, message):

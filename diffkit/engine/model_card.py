@@ -24,7 +24,7 @@ def model_card(runner: Any) -> str:
     facts = [("pipeline", pipeline), ("began as", str(model.pretrained or "random weights")),
              ("UNet", f"{_count(model.get_submodule('unet')):,} parameters"), *_costs(runner)]
     facts += [(name.strip(), text) for name, text in PreflightHook().rows(runner) if name.strip() not in _LEFT_OUT]
-    facts += [("iterations", f"{runner.iter + 1} of {runner.max_iters}"),
+    facts += [("data set", _data(runner)), ("iterations", f"{runner.iter + 1} of {runner.max_iters}"),
               ("optimizer", type(runner.optim_wrapper.optimizer).__name__), ("seed", str(runner.seed))]
     table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in facts)
     return f"""{_header(model)}
@@ -57,6 +57,13 @@ def _costs(runner: Any) -> list[tuple[str, str]]:
     side = unet.config.sample_size
     return [("multiplications", f"{macs.layers / 1e9:,.4g} G of convolutions and linear layers, "
              f"{macs.total / 1e9:,.4g} G with attention, for a call on {side} x {side} latents and {tokens} tokens")]
+
+
+def _data(runner: Any) -> str:
+    """The kind of the data set, and where it lies, if the config says so."""
+    dataset = (runner.cfg.get("train_dataloader") or {}).get("dataset") or {}
+    place = f", {dataset['data_root']}" if dataset.get("data_root") else ""
+    return type(runner.train_dataloader.dataset).__name__ + place
 
 
 def _header(model: Any) -> str:

@@ -57,7 +57,8 @@ def exported_student(runner, step):
     card = (step / "README.md").read_text()
     parameters = sum(value.numel() for value in pipe.unet.parameters())
     for said in (f"{parameters:,} parameters", "sd_tiny: ", "with attention", "a frozen copy of the UNet in float32",
-                 "0.5 x loss_feature (6 pairs)", "decay 0.9999", "4 of 4", "AdamW", "striped_heart"):
+                 "0.5 x loss_feature (6 pairs)", "decay 0.9999", "4 of 4", "AdamW",
+                 "ConceptDataset, shapes:striped_heart"):
         assert said in card, said
 
 

@@ -28,7 +28,9 @@ class FrozenTeacher:
     """
 
     def __init__(self, unet: nn.Module, dtype: torch.dtype) -> None:
-        self.unet: Any = unet.requires_grad_(False).eval().to(dtype)
+        self.unet: Any = unet.requires_grad_(False).eval()
+        for parameter in unet.parameters():  # to() of diffusers warns at each call
+            parameter.data = parameter.data.to(dtype)
 
     @classmethod
     def copy_of(cls, model: "LatentDiffusion", dtype: torch.dtype) -> "FrozenTeacher":

@@ -1,8 +1,8 @@
 """Quantised networks: integer layers, their files, and the way back."""
 
+from diffkit.export.quantized.backend import enable_kernels, kernel_fault
 from diffkit.export.quantized.codes import LayerCodes, pack, unpack, weight_limits
 from diffkit.export.quantized.files import INFO_FILE, WEIGHTS_FILE, write_quantized
-from diffkit.export.quantized.kernels import enable_kernels, kernel_fault
 from diffkit.export.quantized.layers import QuantizedConv2d, QuantizedLayer, QuantizedLinear, quantized_layers
 from diffkit.export.quantized.load import load_quantized, read_info
 from diffkit.export.quantized.network import dequantized, quantized_bytes, quantized_copy, weights_sha256

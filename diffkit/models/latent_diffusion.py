@@ -1,6 +1,5 @@
 """The one trained model: a pipeline's parts, and the slots that say what is done to them."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
@@ -15,6 +14,14 @@ from diffkit.export.artifacts import Artifact, PipelineArtifact
 from diffkit.export.size import export_bytes
 from diffkit.models.cache import LatentCache, TextCache
 from diffkit.models.families.base import Conditioning
+from diffkit.models.frozen import (
+    cast_frozen,
+    check_state_fits,
+    checkpoint_gradients,
+    digest_of,
+    frozen_tensors,
+    is_frozen,
+)
 from diffkit.models.generation import GenerationSettings, generate
 from diffkit.registry import DISTILLERS, FAMILIES, MODELS, OBJECTIVES, PRUNERS, QUANTIZERS, TUNERS
 from diffkit.utils.native_size import native_resolution
@@ -22,8 +29,6 @@ from diffkit.utils.pretrained import as_the_user_named, resolve_pretrained
 
 #: What a config calls the arguments that name models.
 _KEYS = {"pretrained": "model.pretrained", "vae": "model.vae", "allow_pickle": "model.family.allow_pickle=True"}
-#: What switches gradient checkpointing on: in diffusers, in transformers, and in transformers before 5.
-_CHECKPOINTING = ("enable_gradient_checkpointing", "activation_checkpointing_enable", "gradient_checkpointing_enable")
 
 
 @MODELS.register_module()
@@ -72,8 +77,8 @@ class LatentDiffusion(BaseModel):
             self._take_parts(self.family.load(self.source, vae=vae, check=self._check_slots))
         self._fill_slots(objective, quantizer)
         if gradient_checkpointing:
-            self._checkpoint_gradients()
-        self._cast_frozen(frozen_dtype)
+            checkpoint_gradients(self.components)
+        cast_frozen(self.components, frozen_dtype)
         self.latent_cache = LatentCache() if cache_latents and self._is_frozen("vae") else None
         encoders = [name for name in self.components if name.startswith("text_encoder")]
         self.text_cache = TextCache() if cache_text and all(map(self._is_frozen, encoders)) else None
@@ -110,28 +115,6 @@ class LatentDiffusion(BaseModel):
         if self.distiller is not None:
             self.distiller.attach(self)
 
-    def _checkpoint_gradients(self) -> None:
-        """In what is trained; and in the UNet where gradients pass through it to a text encoder."""
-        trained = {name for name in self.components if not self._is_frozen(name)}
-        if any(name.startswith("text_encoder") for name in trained):
-            trained.add("unet")
-        for name, component in self.components.items():
-            if name in trained:
-                method = next(method for method in _CHECKPOINTING if hasattr(component, method))
-                getattr(component, method)()
-
-    def _cast_frozen(self, frozen_dtype: str) -> None:
-        allowed = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-        if frozen_dtype == "auto":
-            frozen_dtype = "bfloat16" if torch.cuda.is_available() else "float32"
-        if frozen_dtype not in allowed:
-            raise ValueError(f"frozen_dtype is {frozen_dtype!r}; allowed: auto, {', '.join(allowed)}.")
-        for name, component in self.components.items():
-            if name != "vae":
-                for parameter in component.parameters():
-                    if not parameter.requires_grad:
-                        parameter.data = parameter.data.to(allowed[frozen_dtype])
-
     # --- parts
 
     @property
@@ -163,7 +146,7 @@ class LatentDiffusion(BaseModel):
         return native_resolution(self.get_submodule("unet").config, vae.config)  # type: ignore[arg-type]
 
     def _is_frozen(self, name: str) -> bool:
-        return not any(parameter.requires_grad for parameter in self.get_submodule(name).parameters())
+        return is_frozen(self.get_submodule(name))
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters of the VAE that its latents depend on."""
@@ -330,13 +313,7 @@ class LatentDiffusion(BaseModel):
             ValueError: a key is missing, unknown or of another shape; nothing has been changed then.
         """
         own = self.trainable_state()
-        faults = [f"missing: {name}" for name in own.keys() - state.keys()]
-        faults += [f"unknown: {name}" for name in state.keys() - own.keys()]
-        faults += [f"{name} is {list(state[name].shape)}, the model has {list(own[name].shape)}"
-                   for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
-        if faults:
-            raise ValueError(f"The checkpoint does not fit the model ({len(faults)} faults): "
-                             + "; ".join(sorted(faults)[:10]))
+        check_state_fits(own, state)
         quantizer_state = self.quantizer.state(self).keys() if self.quantizer is not None else set()
         with torch.no_grad():
             for name in own.keys() - quantizer_state:
@@ -346,16 +323,8 @@ class LatentDiffusion(BaseModel):
 
     def frozen_digest(self) -> str:
         """SHA-256 over names and values of the frozen weights and of a teacher's, hexadecimal."""
-        frozen = {component_name: {name: parameter for name, parameter in component.named_parameters()
-                                   if not parameter.requires_grad}
-                  for component_name, component in self.components.items()}
         taught = {} if self.distiller is None else {"teacher": self.distiller.frozen_tensors()}
-        digest = hashlib.sha256()
-        for owner, tensors in {**frozen, **taught}.items():
-            for name, tensor in sorted(tensors.items()):
-                digest.update(f"{owner}.{name}".encode())
-                digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return digest_of({**frozen_tensors(self.components), **taught})
 
     def artifacts(self) -> list[Artifact]:
         """What users find in a checkpoint beside the training's state."""

@@ -8,7 +8,7 @@ with read_base():
 from diffkit.engine.hooks import PriorImagesHook, SampleHook, StatisticsHook
 from diffkit.models import TextualInversion
 
-model.tuners.word = dict(type=TextualInversion, placeholder_token="<thing>", num_vectors=2)
+model.tuners.word = dict(type=TextualInversion, placeholder_token="<thing>", initializer_token="heart", num_vectors=2)
 train_dataloader.dataset.update(placeholder="<thing>", instance_prompt="a photo of a {}")
 optim_wrapper.update(paramwise_cfg=dict(custom_keys=dict(learned=dict(lr_mult=2.5))))  # the vectors: 5e-3
 custom_hooks = [

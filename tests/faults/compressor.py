@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file
+
 STEPS = {"train_cfg.max_iters": 3}
 ROOT = Path(__file__).resolve().parents[2]
 _MODULE = "torch/algorithms/fp8_quant/_quant_common/helper_modules.py"
@@ -76,9 +78,10 @@ def compressor_trial(kind: str, work: Path, pretrained: Path) -> dict[str, Any]:
 
 
 def digest(work_dir: Path) -> str:
-    """Of the LoRA that a training of ``STEPS`` has left."""
-    weights = (work_dir / "step2/pytorch_lora_weights.safetensors").read_bytes()
-    return hashlib.sha256(weights).hexdigest()[:16]
+    """Of the LoRA that a training of ``STEPS`` has left: its tensors, for a file's header has no fixed order."""
+    tensors = load_file(work_dir / "step2/pytorch_lora_weights.safetensors")
+    content = b"".join(name.encode() + tensors[name].numpy().tobytes() for name in sorted(tensors))
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _environment() -> dict[str, str]:

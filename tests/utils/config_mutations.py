@@ -5,8 +5,10 @@ are always the same.
 """
 
 import ast
+import importlib
 import random
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +97,8 @@ def mutations(path: Path, seed: int, count: int) -> Iterator[Mutation]:
     rng = random.Random(seed)
     live = _live_places(read_config_files(path).places)
     possible = [m for file in [path, *_bases(path)] for m in _mistakes(file, rng) if _counts(m, live)]
+    imported = Counter(m.key for m in possible if m.kind == "import")  # of two files' imports only one has an effect
+    possible = [m for m in possible if m.kind != "import" or imported[m.key] == 1]
     names = read_config_files(path).places
     possible += [_appended(path, line, key) for line, key in CONFLICTS if "train_dataloader" in names]
     by_kind: dict[str, list[Mutation]] = {}
@@ -166,7 +170,8 @@ def _mistakes(path: Path, rng: random.Random) -> Iterator[Mutation]:
         if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module != "mmengine.config":
             for alias in node.names:
                 typed = _typo(alias.name, rng)
-                if rows[alias.lineno - 1].count(alias.name) == 1 and alias.name != "*":
+                exists = hasattr(importlib.import_module(str(node.module)), typed)  # Adam for AdamW is no mistake
+                if rows[alias.lineno - 1].count(alias.name) == 1 and alias.name != "*" and not exists:
                     yield Mutation(
                         "import", path, alias.lineno, alias.name, f"{typed} as {alias.name}", alias.name, alias.name
                     )

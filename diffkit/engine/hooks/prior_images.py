@@ -75,7 +75,8 @@ class PriorImagesHook(Hook):
 
     def _fill(self, runner: Any, prior: PriorImages, root: Path, number: int = 0) -> None:
         model = runner.bare_model
-        recipe = {"pretrained": str(getattr(model, "painter", model.pretrained)), "prompts": list(prior.prompts), **self.options}
+        painter = str(getattr(model, "painter", model.pretrained))
+        recipe = {"pretrained": painter, "prompts": list(prior.prompts), **self.options}
         check_recipe(root, recipe)
         seed = runner.seed if self.seed is None else self.seed
         jobs = prior.plan(seed + number)  # two concepts of one class have different pictures

@@ -44,8 +44,8 @@ def package_miniature(
         step: a step folder that holds a whole pipeline, or another diffusers folder.
         out: the new folder.
         name: what users call it.
-        vae: a step folder whose decoder takes the place of the pipeline's; its encoder must be the same, or
-            the UNet's latents would mean something else.
+        vae: a step folder or packaged name whose decoder takes the place of the pipeline's; its encoder must be the
+            same, or the UNet's latents would mean something else.
         provenance: what the card says about the training, a line for each item.
         figures: Markdown with measured figures for the card.
 
@@ -102,7 +102,8 @@ def _aside(out: Path) -> Iterator[Path]:
 def _take_decoder(own: Any, other: str | Path) -> None:
     """Gives a VAE the decoder of another step folder, if both encode alike.
 
-    The scaling factor stays: the decoder takes latents before they are scaled.
+    Alike means in float16, which is packaged: the other one may be packaged already. The scaling factor stays: the
+    decoder takes latents before they are scaled.
     """
     import torch
 
@@ -111,7 +112,7 @@ def _take_decoder(own: Any, other: str | Path) -> None:
     theirs = load_pipeline(other, device="cpu", dtype="float32").vae.state_dict()  # type: ignore[attr-defined]
     for key, value in own.state_dict().items():
         encodes = key.startswith(("encoder.", "quant_conv."))
-        if encodes and not (key in theirs and torch.equal(value, theirs[key])):
+        if encodes and not (key in theirs and torch.equal(value.half(), theirs[key].half())):
             raise ValueError(
                 f"vae: the encoder of {other} is not the one that the UNet was trained with ({key} differs)")
     own.load_state_dict(theirs)

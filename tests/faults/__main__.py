@@ -84,7 +84,9 @@ def table(results: dict[str, Any]) -> str:
             rows.append((experiment.title, experiment.expected, "-", _why_not(trials)))
             continue
         seen = experiment.seen(tried) if good == len(tried) else _faults(tried)
-        rows.append((experiment.title, experiment.expected, f"{good} of {len(tried)}", seen))
+        left = sum(key not in trials for key in experiment.trials)
+        so = f"{good} of {len(tried)}" + (f"; {left} not tried yet" if left else "")
+        rows.append((experiment.title, experiment.expected, so, seen))
     head = ("what happens", "what has to be", "was so", "what was seen")
     return f"{report.table(head, rows)}\n{report.footer(results['about'])}"
 

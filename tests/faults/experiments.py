@@ -100,7 +100,9 @@ def _stops_seen(results: dict[str, Result]) -> str:
     count = {kind: sum(result["signal"] == kind for result in results.values()) for kind in (15, 2)}
     most = max(result["steps"] for result in results.values())
     states = sorted({result["status"] for result in results.values()})
-    return f"SIGTERM {count[15]}, SIGINT {count[2]}; at most {most} steps begun after it; exit status {_list(states)}"
+    twice = sum(result["twice"] for result in results.values())
+    return (f"SIGTERM {count[15]}, SIGINT {count[2]}, {twice} of them twice; at most {most} steps begun after it; "
+            f"exit status {_list(states)}")
 
 
 def _corrupt(key: str, work: Path, pretrained: Path) -> Result:
@@ -217,7 +219,7 @@ EXPERIMENTS: dict[str, Experiment] = {
                        _numbers(KILLS), _kill, _kills_seen),
     "each_operation": Experiment("kill -9 at each operation on files of a save that replaces a checkpoint",
                                  "the old or the new checkpoint is there and valid", ["all"], _each, _each_seen),
-    "stop": Experiment(f"SIGTERM or SIGINT at a random moment ({TWICE} of them twice), then `--resume`",
+    "stop": Experiment("SIGTERM or SIGINT at a random moment, then `--resume`",
                        "the step is finished and saved, exit status 143 or 130; the end is bit for bit the same",
                        _numbers(STOPS + TWICE), _stop, _stops_seen),
     "stop_all": Experiment("SIGTERM or SIGINT to the training and the worker that reads its data, then `--resume`",

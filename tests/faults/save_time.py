@@ -36,11 +36,12 @@ class Clock(Hook):
 
 
 def configs() -> list[str]:
-    """The configs of the miniature that train it on something, by name."""
+    """The configs of the miniature that train it on something, by name; but those that need another one first."""
     from diffkit.apis.configs import shipped_folder
 
     folders = [folder for folder in shipped_folder("configs").iterdir() if folder.name not in ("_base_", "miniature")]
-    return sorted(path.stem for folder in folders for path in folder.glob("mini_*.py"))
+    paths = [path for folder in folders for path in folder.glob("mini_*.py")]
+    return sorted(path.stem for path in paths if "work_dirs/" not in path.read_text(encoding="utf-8"))
 
 
 def measure(name: str, work: Path, result: Any) -> None:

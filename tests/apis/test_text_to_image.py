@@ -22,8 +22,8 @@ def test_pictures_grid_and_metadata(sd_folder, tmp_path):
     assert Image.open(files[0]).size == (32, 32)  # the model's own size: 16 latents, factor 2
     about = read_png_metadata(files[4])
     assert about == {
-        "prompt": "A cat!", "seed": 6, "pretrained": str(sd_folder), "steps": [], "guidance_scale": 3.0,
-        "negative_prompt": None, "num_inference_steps": 2, "dtype": "float32"}
+        "prompt": "A cat!", "seed": 6, "pretrained": str(sd_folder), "steps": [], "weights": None,
+        "guidance_scale": 3.0, "negative_prompt": None, "num_inference_steps": 2, "dtype": "float32"}
     assert Image.open(files[-1]).width > 3 * 160
 
 

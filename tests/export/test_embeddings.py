@@ -220,5 +220,5 @@ def test_vectors_of_another_family_are_refused(toy, tmp_path):
 
 
 def test_unknown_artifacts_have_no_size():
-    with pytest.raises(TypeError, match=r"the size of dict is not known; known: AdapterArtifact, EmbeddingArtifact"):
+    with pytest.raises(TypeError, match=r"the size of dict is not known; known: AdapterArtifact, DeltaArtifact, Emb"):
         export_bytes([{}], {})

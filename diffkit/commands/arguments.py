@@ -1,6 +1,7 @@
 """Arguments that several commands share."""
 
 import argparse
+from typing import Any
 
 from diffkit.utils.launch import LAUNCHERS
 
@@ -76,6 +77,13 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", choices=DTYPES, default="auto", help="number format (default: by the device)"
     )
+
+
+def sampling_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What :func:`add_sampling` read, as arguments of the API."""
+    return {"height": args.height, "width": args.width, "num_inference_steps": args.steps,
+            "guidance_scale": args.guidance, "negative_prompt": args.negative, "seed": args.seed,
+            "device": args.device, "dtype": args.dtype}
 
 
 def key_value(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from diffkit.commands.arguments import add_loading, add_sampling, add_weights
+from diffkit.commands.arguments import add_loading, add_sampling, add_weights, sampling_options
 from diffkit.utils.pretrained import as_the_user_named
 
 
@@ -33,14 +33,7 @@ def run(args: argparse.Namespace) -> None:
             weights=args.weight,
             vaemodel=args.vaemodel,
             allow_pickle=args.allow_pickle,
-            seed=args.seed,
-            num_inference_steps=args.steps,
-            guidance_scale=args.guidance,
-            negative_prompt=args.negative,
-            height=args.height,
-            width=args.width,
-            device=args.device,
-            dtype=args.dtype,
+            **sampling_options(args),
             out=args.out,
         )
     print(picture)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from diffkit.commands.arguments import add_loading, add_sampling, add_weights
+from diffkit.commands.arguments import add_loading, add_sampling, add_weights, sampling_options
 from diffkit.commands.quantized import add_quantized, quantized_steps
 from diffkit.utils.pretrained import as_the_user_named
 
@@ -61,14 +61,7 @@ def run(args: argparse.Namespace) -> None:
             prompts,
             weights=None if args.weight is None else [1.0] * len(quantized) + args.weight,
             images_num=args.images_num,
-            seed=args.seed,
-            num_inference_steps=args.steps,
-            guidance_scale=args.guidance,
-            negative_prompt=args.negative,
-            height=args.height,
-            width=args.width,
-            device=args.device,
-            dtype=args.dtype,
+            **sampling_options(args),
             batch_size=args.batch_size,
             vae=args.vaemodel,
             allow_pickle=args.allow_pickle,

@@ -1,7 +1,6 @@
-"""Files and folders: sizes, hashes, syncing, and a disk that is full."""
+"""Files and folders: sizes, syncing, and a disk that is full."""
 
 import errno
-import hashlib
 import os
 import re
 import shutil
@@ -16,12 +15,6 @@ def files_below(folder: Path) -> list[Path]:
 def folder_size(folder: str | Path) -> int:
     """Returns the bytes of all files below ``folder``; 0 if there is none."""
     return sum(path.stat().st_size for path in files_below(Path(folder)))
-
-
-def sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:

@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from diffkit.engine.files import files_below, sha256, sync
+from diffkit.engine.files import files_below, sync
+from diffkit.utils.hashes import file_sha256
 from diffkit.utils.weight_files import pickled_files, safetensors_fault
 
 MANIFEST = "manifest.json"
@@ -27,7 +28,7 @@ def write_manifest(folder: Path, meta: dict[str, Any]) -> None:
     files = {}
     for path in files_below(folder):
         sync(path)
-        files[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": sha256(path)}
+        files[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": file_sha256(path)}
     body = {"format": _FORMAT, "meta": meta, "files": dict(sorted(files.items()))}
     path = folder / MANIFEST
     path.write_text(manifest_text(body), encoding="utf-8")
@@ -112,7 +113,7 @@ def _file_fault(path: Path, entry: dict[str, Any]) -> str:
         size = path.stat().st_size
         if size != entry["size"]:
             return f"has {size} bytes instead of {entry['size']}"
-        if sha256(path) != entry["sha256"]:
+        if file_sha256(path) != entry["sha256"]:
             return "has changed (SHA-256 differs)"
         fault = safetensors_fault(path) if path.suffix == ".safetensors" else ""
     except OSError as error:  # a disk that fails must not hide the checkpoint before

@@ -1,14 +1,14 @@
-"""What a training leaves alone: which networks are frozen, their number format, and a digest of their weights."""
+"""What a training leaves alone: which networks are frozen, and their number format."""
 
-import hashlib
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
+from diffkit.utils.device import DTYPES
+
 #: What switches gradient checkpointing on: in diffusers, in transformers, and in transformers before 5.
 _CHECKPOINTING = ("enable_gradient_checkpointing", "activation_checkpointing_enable", "gradient_checkpointing_enable")
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def is_frozen(module: nn.Module) -> bool:
@@ -28,13 +28,13 @@ def cast_frozen(components: Mapping[str, nn.Module], dtype: str) -> None:
     """
     if dtype == "auto":
         dtype = "bfloat16" if torch.cuda.is_available() else "float32"
-    if dtype not in _DTYPES:
-        raise ValueError(f"frozen_dtype is {dtype!r}; allowed: auto, {', '.join(_DTYPES)}.")
+    if dtype not in DTYPES:
+        raise ValueError(f"frozen_dtype is {dtype!r}; allowed: auto, {', '.join(DTYPES)}.")
     for name, component in components.items():
         if name != "vae":
             for parameter in component.parameters():
                 if not parameter.requires_grad:
-                    parameter.data = parameter.data.to(_DTYPES[dtype])
+                    parameter.data = parameter.data.to(getattr(torch, dtype))
 
 
 def checkpoint_gradients(components: Mapping[str, nn.Module]) -> None:
@@ -53,24 +53,3 @@ def frozen_tensors(components: Mapping[str, nn.Module]) -> dict[str, dict[str, T
     return {component_name: {name: parameter for name, parameter in component.named_parameters()
                              if not parameter.requires_grad}
             for component_name, component in components.items()}
-
-
-def digest_of(owners: Mapping[str, Mapping[str, Tensor]]) -> str:
-    """SHA-256 over names and values of tensors, hexadecimal; the order of the tensors of an owner does not matter."""
-    digest = hashlib.sha256()
-    for owner, tensors in owners.items():
-        for name, tensor in sorted(tensors.items()):
-            digest.update(f"{owner}.{name}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def check_state_fits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
-    """Raises ValueError where a state has other names or shapes than a model's own; ten faults are named."""
-    faults = [f"missing: {name}" for name in own.keys() - given.keys()]
-    faults += [f"unknown: {name}" for name in given.keys() - own.keys()]
-    faults += [f"{name} is {list(given[name].shape)}, the model has {list(own[name].shape)}"
-               for name in own.keys() & given.keys() if own[name].shape != given[name].shape]
-    if faults:
-        raise ValueError(f"The checkpoint does not fit the model ({len(faults)} faults): "
-                         + "; ".join(sorted(faults)[:10]))

@@ -16,14 +16,13 @@ from diffkit.models.cache import LatentCache, TextCache
 from diffkit.models.families.base import Conditioning
 from diffkit.models.frozen import (
     cast_frozen,
-    check_state_fits,
     checkpoint_gradients,
-    digest_of,
     frozen_tensors,
     is_frozen,
 )
 from diffkit.models.generation import GenerationSettings, generate
 from diffkit.registry import DISTILLERS, FAMILIES, MODELS, OBJECTIVES, PRUNERS, QUANTIZERS, TUNERS
+from diffkit.utils.hashes import tensors_sha256
 from diffkit.utils.native_size import native_resolution
 from diffkit.utils.pretrained import as_the_user_named, resolve_pretrained
 
@@ -313,7 +312,7 @@ class LatentDiffusion(BaseModel):
             ValueError: a key is missing, unknown or of another shape; nothing has been changed then.
         """
         own = self.trainable_state()
-        check_state_fits(own, state)
+        _check_fits(own, state)
         quantizer_state = self.quantizer.state(self).keys() if self.quantizer is not None else set()
         with torch.no_grad():
             for name in own.keys() - quantizer_state:
@@ -324,7 +323,9 @@ class LatentDiffusion(BaseModel):
     def frozen_digest(self) -> str:
         """SHA-256 over names and values of the frozen weights and of a teacher's, hexadecimal."""
         taught = {} if self.distiller is None else {"teacher": self.distiller.frozen_tensors()}
-        return digest_of({**frozen_tensors(self.components), **taught})
+        owners = {**frozen_tensors(self.components), **taught}
+        return tensors_sha256((f"{owner}.{name}", tensor) for owner, tensors in owners.items()
+                              for name, tensor in sorted(tensors.items()))
 
     def artifacts(self) -> list[Artifact]:
         """What users find in a checkpoint beside the training's state."""
@@ -343,3 +344,14 @@ class LatentDiffusion(BaseModel):
         if self.pruner is not None:  # an adapter or a word alone would not fit the model that was named
             found.append(PipelineArtifact())
         return list(dict.fromkeys(found))
+
+
+def _check_fits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+    """Raises ValueError where a state has other names or shapes than a model's own; ten faults are named."""
+    faults = [f"missing: {name}" for name in own.keys() - given.keys()]
+    faults += [f"unknown: {name}" for name in given.keys() - own.keys()]
+    faults += [f"{name} is {list(given[name].shape)}, the model has {list(own[name].shape)}"
+               for name in own.keys() & given.keys() if own[name].shape != given[name].shape]
+    if faults:
+        raise ValueError(f"The checkpoint does not fit the model ({len(faults)} faults): "
+                         + "; ".join(sorted(faults)[:10]))

@@ -45,7 +45,7 @@ def test_a_checkpoint_under_the_name_of_another_step_is_refused(tmp_path):
     assert verify_checkpoint(tmp_path / "best") == []
 
 
-@pytest.mark.parametrize("name", ["sha256", "read_manifest"])
+@pytest.mark.parametrize("name", ["file_sha256", "read_manifest"])
 def test_a_file_that_cannot_be_read_is_a_fault_and_no_crash(tmp_path, monkeypatch, name):
     folder = write(tmp_path, 4)
 

@@ -23,9 +23,9 @@ from diffkit.export.quantized import (
     unpack,
     write_quantized,
 )
-from diffkit.export.quantized.files import file_sha256
 from diffkit.models.families.unet_configs import SD15
 from diffkit.models.quantizers.qat import QATQuantizer
+from diffkit.utils.hashes import file_sha256
 from tests.tiny import SD_SPEC
 
 

@@ -1,6 +1,5 @@
 """A quantised network as two files: tensors, and a description that says what belongs to them."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -15,6 +14,7 @@ from diffkit.export.quantized.codes import LayerCodes
 from diffkit.export.quantized.network import coded_layers, layer_tensors, other_tensors, quantized_bytes
 from diffkit.export.quantized.proof import write_proof
 from diffkit.export.tensors import save_tensors
+from diffkit.utils.hashes import file_sha256
 from diffkit.version import __version__
 
 WEIGHTS_FILE = "quantized.safetensors"
@@ -75,12 +75,6 @@ def _layer(codes: LayerCodes) -> dict[str, Any]:
         scale, zero = float(codes.input_scale), int(codes.input_zero_point)
         entry["input_range"] = [-zero * scale, (2**codes.input_bits - 1 - zero) * scale]
     return entry
-
-
-def file_sha256(path: Path) -> str:
-    """The hash of a file's content, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _quantized(artifacts: Sequence[Any]) -> list[QuantizedArtifact]:

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from diffkit.export.quantized.codes import stored_shape, weight_limits
-from diffkit.export.quantized.files import FORMAT, INFO_FILE, WEIGHTS_FILE, file_sha256
+from diffkit.export.quantized.files import FORMAT, INFO_FILE, WEIGHTS_FILE
 from diffkit.export.quantized.layers import QuantizedLayer, quantized_layers, quantized_like, replace_layer
 from diffkit.export.tensors import read_tensors
+from diffkit.utils.hashes import file_sha256
 from diffkit.utils.step_folder import read_json
 
 #: The classes of networks that are read; no other name is looked up.

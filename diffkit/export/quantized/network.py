@@ -1,14 +1,15 @@
 """From a network with fake-quantised layers to the tensors of its quantised form, and to a live one."""
 
-import hashlib
 from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from diffkit.export.quantized.codes import LayerCodes, stored_shape
+from diffkit.export.quantized.codes import LayerCodes, pack, stored_shape
 from diffkit.export.quantized.layers import quantized_layers, quantized_like, replace_layer
+from diffkit.export.signature import base_tensors
+from diffkit.utils.hashes import tensors_sha256
 
 
 def coded_layers(module: nn.Module) -> dict[str, Any]:
@@ -24,8 +25,6 @@ def other_tensors(module: nn.Module) -> dict[str, Tensor]:
 
 def layer_tensors(name: str, layer: LayerCodes) -> dict[str, Tensor]:
     """The buffers of a quantised layer, by full name; see :class:`~diffkit.export.quantized.layers.QuantizedLayer`."""
-    from diffkit.export.quantized.codes import pack
-
     found = {"weight": pack(layer.codes, layer.weight_bits), "weight_scale": layer.weight_scale,
              "input_scale": layer.input_scale, "input_zero_point": layer.input_zero_point, "bias": layer.bias}
     return {f"{name}.{key}": value for key, value in found.items() if value is not None}
@@ -70,10 +69,4 @@ def dequantized(module: nn.Module) -> nn.Module:
 
 def weights_sha256(module: nn.Module) -> str:
     """SHA-256 over names and values of the parameters of a network, without those that PEFT added; hexadecimal."""
-    from diffkit.export.signature import base_tensors
-
-    digest = hashlib.sha256()
-    for name, value in sorted(base_tensors(module)):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    return tensors_sha256(sorted(base_tensors(module)))

@@ -16,11 +16,11 @@ from diffkit.models.losses import weighted_mean
 from diffkit.models.step import Step
 from diffkit.models.twin import empty_unet, example_inputs
 from diffkit.registry import DISTILLERS
+from diffkit.utils.device import DTYPES
 
 if TYPE_CHECKING:
     from diffkit.models.latent_diffusion import LatentDiffusion
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 Pairs = dict[str, tuple[tuple[str, str], ...]]
 
 
@@ -43,8 +43,8 @@ class DenoiserDistiller(Distiller):
     def __init__(self, objectives: dict[str, dict], teacher: str | None = None,
                  dtype: Literal["float32", "bfloat16", "float16"] = "float32") -> None:
         super().__init__()
-        if dtype not in _DTYPES:
-            raise ValueError(f"DenoiserDistiller: dtype is {dtype!r}; allowed: {', '.join(_DTYPES)}.")
+        if dtype not in DTYPES:
+            raise ValueError(f"DenoiserDistiller: dtype is {dtype!r}; allowed: {', '.join(DTYPES)}.")
         if not objectives:
             raise ValueError("DenoiserDistiller: objectives is empty; give loss_output, loss_feature or both.")
         for name in objectives:
@@ -77,7 +77,7 @@ class DenoiserDistiller(Distiller):
     def take_teacher(self, model: "LatentDiffusion") -> None:
         if not self.active:
             return
-        dtype = _DTYPES[self.dtype]
+        dtype = getattr(torch, self.dtype)
         self._teacher = (FrozenTeacher.copy_of(model, dtype) if self.source is None
                          else FrozenTeacher.from_pretrained(self.source, model, dtype))
 

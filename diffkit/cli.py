@@ -24,6 +24,7 @@ COMMANDS = (
     "merge_concepts",
     "export_custom_diffusion",
     "build_prior",
+    "create_metadata",
     "measure",
     "sensitivity",
     "list-cfg",

@@ -47,7 +47,7 @@ def read_captions(
         if source == "metadata":
             _require(names, captions, f"a caption in metadata.jsonl or metadata.csv of {printable(root)}")
     if source in ("auto", "txt"):
-        beside = {name: [text] for name in names if (text := _text_beside(root / name, root))}
+        beside = {name: [text] for name in names if (text := text_beside(root / name, root))}
         captions.update(beside)
         if source == "txt":
             _require(names, beside, "a caption in a .txt file beside it")
@@ -128,8 +128,18 @@ def _csv_rows(path: Path) -> list[tuple[int, Any]]:
         raise ValueError(f"{printable(path)}, line {reader.line_num}: not CSV ({error})") from error
 
 
-def _text_beside(image: Path, root: Path) -> str:
-    path = image.with_suffix(".txt")
+def text_beside(image: Path, root: Path, path: Path | None = None) -> str:
+    """The caption in the .txt file of an image's name, on one line; empty where there is no such file.
+
+    Args:
+        image: the image's path.
+        root: the folder, which a link may not leave.
+        path: another text file.
+
+    Raises:
+        ValueError: the file is a link out of the folder, too large, or not UTF-8.
+    """
+    path = path or image.with_suffix(".txt")
     if not path.is_file():
         return ""
     _check_link(path, root)

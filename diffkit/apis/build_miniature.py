@@ -14,7 +14,7 @@ from diffkit.utils.step_folder import INFO_FILE, read_json
 PARTS = {"mini_sd_vae": 1, "mini_sd_decoder": 1, "mini_sd_decoder_last": 1,
          "mini_sd_unet": 1, "mini_sd_unet_longer": 2, "mini_sd_unet_last": 2}
 #: The configs of every miniature. That of mini-sdxl begins with mini-sd as it is packaged.
-MINIATURES = {"mini-sd": PARTS, "mini-sdxl": {"mini_sdxl_unet": 1}}
+MINIATURES = {"mini-sd": PARTS, "mini-sdxl": {"mini_sdxl_unet": 1, "mini_sdxl_unet_last": 1}}
 
 
 def build_miniature(

@@ -140,8 +140,10 @@ def test_the_parts_are_trained_in_order_each_on_the_one_before(tmp_path, monkeyp
     assert packed == [(steps[-1], "out", {"name": "mini-sd", "figures": "f.md"})]
     trained.clear()
     build_miniature.build_miniature("out", name="mini-sdxl", work_dir=tmp_path, figures="f.md")
-    assert trained == [("mini_sdxl_unet", None, 1)], "it begins with mini-sd, as its config says"
-    assert packed[1] == (tmp_path / "mini_sdxl_unet" / "step9", "out", {"name": "mini-sdxl", "figures": "f.md"})
+    first, last = (tmp_path / name / "step9" for name in ("mini_sdxl_unet", "mini_sdxl_unet_last"))
+    assert trained[0] == ("mini_sdxl_unet", None, 1), "it begins with mini-sd, as its config says"
+    assert trained[1:] == [("mini_sdxl_unet_last", str(first), 1)]
+    assert packed[1] == (last, "out", {"name": "mini-sdxl", "figures": "f.md"})
 
 
 def test_a_part_that_is_trained_is_not_trained_again(tmp_path, monkeypatch):

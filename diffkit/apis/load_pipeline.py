@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffkit.apis.openvino_unet import PRECISIONS, openvino_unet
 from diffkit.apis.put_steps import check_weights, put_steps
 from diffkit.utils.device import choose_device, choose_dtype, dtype_option
 from diffkit.utils.pretrained import (
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 Names = Sequence[str | Path]
+
+#: What a quantised UNet can compute with.
+KERNELS = ("auto", "kernels", "dequantized", *PRECISIONS)
 
 
 def load_pipeline(
@@ -53,7 +57,8 @@ def load_pipeline(
         allow_pickle: also read ``.bin`` weights where there are no others (``weights_only``: tensors alone, no code).
             Adapters are always safetensors.
         kernels: what a quantised UNet computes with: "auto" takes integer kernels on a CPU where they are right and
-            gain time, "kernels" wherever they are right, "dequantized" never.
+            gain time, "kernels" wherever they are right, "dequantized" never. "openvino" and "openvino-bf16" let
+            OpenVINO compute it on a CPU, with float32 or bfloat16 where it is not quantised.
 
     Raises:
         PretrainedError: a name stands for nothing that can be loaded.
@@ -61,6 +66,8 @@ def load_pipeline(
     """
     if scheduler not in ("dpm++", None):
         raise ValueError(f"scheduler must be 'dpm++' or None, not {scheduler!r}")
+    if kernels not in KERNELS:
+        raise ValueError(f"kernels is {kernels!r}; allowed: {', '.join(map(repr, KERNELS))}.")
     from diffkit.export.quantized import enable_kernels, take_quantized
 
     target = choose_device(device)
@@ -68,13 +75,17 @@ def load_pipeline(
     source, below, folders, numbers = _arrange(pretrained, steps, weights)
     with base_of(below or (folders[:1] if pretrained is None else [])):
         below, folders, quantized = take_quantized(source, below, folders)
+        if quantized is None and kernels in PRECISIONS:
+            raise ValueError(f"kernels: {kernels!r} is for a quantised UNet, and nothing of what was given holds one.")
         pipe, place = _load_base(source, number_format, vae, allow_pickle, quantized)
     put_steps(pipe, below, folders, [numbers[folder.path] for folder in folders], str(source))
     if scheduler:
         _sample_as_in_training(pipe, place)
     pipe.set_progress_bar_config(disable=True)
     pipe.to(target)
-    if quantized is not None:
+    if quantized is not None and kernels in PRECISIONS:
+        pipe.unet = openvino_unet(quantized, pipe.unet, kernels, target.type).to(number_format)
+    elif quantized is not None:
         enable_kernels(pipe.unet, kernels)
     return pipe
 

@@ -79,7 +79,7 @@ def text_to_image(
         verify_quantized(pretrained, steps, device=device, vae=vae, allow_pickle=allow_pickle)
     settings = GenerationSettings(num_inference_steps, guidance_scale, negative_prompt, height, width)
     pipe = load_pipeline(pretrained, steps, weights=weights, device=device, dtype=dtype, vae=vae,
-                         allow_pickle=allow_pickle)
+                         allow_pickle=allow_pickle, kernels=kernels)
     wanted = [(prompt, seed + i) for prompt in prompts for i in range(images_num)]
     images = []
     for start in range(0, len(wanted), batch_size):

@@ -25,7 +25,7 @@ def add_quantized(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--kernels",
-        choices=("auto", "kernels", "dequantized"),
+        choices=("auto", "kernels", "dequantized", "openvino", "openvino-bf16"),
         default="auto",
         help="what a quantised UNet computes with on a CPU (default: %(default)s)",
     )

@@ -14,12 +14,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
     add: dict[str, Callable[[argparse.ArgumentParser], None]] = {
         "mini-sd": _miniature, "mini-sdxl": _mini_sdxl, "concept-gate": _concept_gate, "dreambooth": _dreambooth,
-        "personalisation": _personalisation}
+        "personalisation": _personalisation, "int8-speed": _int8_speed}
     helps = {
         "mini-sd": "what the miniature paints, what its VAE keeps, how fast it is",
         "mini-sdxl": "the same of mini-sdxl",
         "concept-gate": "which concepts it can be taught",
         "dreambooth": "DreamBooth with and without prior pictures and caption dropout",
+        "int8-speed": "how fast and how small quantised UNets are, beside other number formats",
         "personalisation": "every way to personalise: concept, forgetting, size and cost",
     }
     for name, fill in add.items():
@@ -66,6 +67,13 @@ def _personalisation(parser: argparse.ArgumentParser) -> None:
     _add_trainings(parser, ordinary=64, work_dir="work_dirs/measure_personalisation")
 
 
+def _int8_speed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sizes", nargs="+", metavar="NAME", help="of 220m and sd15 (default: both)")
+    parser.add_argument("--parts", nargs="+", metavar="PART", help="of speed, size and step (default: all)")
+    parser.add_argument("--rounds", type=int, metavar="COUNT", help="in which all take turns (default: 5)")
+    parser.add_argument("--work-dir", help="of the files (default: work_dirs/measure_int8_speed)")
+
+
 def _add_trainings(parser: argparse.ArgumentParser, ordinary: int, work_dir: str) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="of the trainings (default: 0 1 2)")
     parser.add_argument("--sampling-seeds", type=int, metavar="COUNT", help="(default: 4)")
@@ -93,6 +101,8 @@ def run(args: argparse.Namespace) -> None:
         options["name"] = args.kind
     elif args.kind == "concept-gate":
         from diffkit.apis.measure.concept_gate import measure_concept_gate as measure  # type: ignore[assignment]
+    elif args.kind == "int8-speed":
+        from diffkit.apis.measure.int8_speed import measure_int8_speed as measure  # type: ignore[assignment]
     elif args.kind == "personalisation":
         from diffkit.apis.measure.personalisation import measure_personalisation as measure  # type: ignore[assignment]
     else:

@@ -1,16 +1,22 @@
-"""Ordinary prompts of the shapes world, for prior pictures: every shape, plain and with patterns.
+"""Ordinary prompts of the shapes world, for prior pictures: 64, with every shape, colour, size, place and pattern.
 
-The name of the list begins with ``_``, as that of every helper variable: mim gridsearch writes out all names.
+What the prior pictures do not show is forgotten first: prompts without sizes and places cost small objects. Names begin
+with ``_``, as those of every helper variable: mim gridsearch writes out all names.
 """
 
-_prior_prompts = [
-    f"a photo of a {objects} on a {background} background"
-    for objects, background in (
-        ("red circle", "blue"), ("green square", "yellow"), ("blue triangle", "white"), ("yellow star", "purple"),
-        ("white diamond", "green"), ("black cross", "orange"), ("purple ring", "pink"), ("orange heart", "grey"),
-        ("pink circle", "black"), ("cyan square", "red"), ("red heart", "white"), ("green heart", "blue"),
-        ("red and white striped circle", "green"), ("blue and yellow striped heart", "grey"),
-        ("black and white checked square", "cyan"), ("green and white dotted diamond", "purple"),
-        ("yellow and purple striped star", "black"), ("orange and black checked triangle", "white"),
-        ("pink and blue dotted heart", "yellow"), ("cyan and red striped ring", "pink"),
-        ("white and green checked heart", "red"), ("purple and yellow dotted cross", "blue"))]
+_colours = ("red", "green", "blue", "yellow", "purple", "orange", "pink", "cyan", "white", "black")
+_backgrounds = ("a red", "a green", "a blue", "a yellow", "a purple", "an orange", "a pink", "a cyan", "a white", "a black",
+                "a grey")
+_shapes = ("circle", "square", "triangle", "star", "heart", "diamond", "cross", "ring")
+_patterns = ("striped", "checked", "dotted")
+_places = ("in the centre", "at the top", "at the bottom", "at the left", "at the right", "at the top left",
+           "at the top right", "at the bottom left", "at the bottom right")
+
+_plain = [
+    f"a photo of a {('small', 'medium', 'large')[i % 3]} {_colours[i % 10]} {_shapes[i % 8]} {_places[i % 9]} "
+    f"on {_backgrounds[(i + 4) % 11]} background" for i in range(32)]
+_patterned = [
+    f"a photo of a {('medium', 'large')[i // 4 % 2]} {_colours[i % 10]} and {_colours[(i + 3) % 10]} "
+    f"{_patterns[i % 3]} {_shapes[i % 8]} {_places[i % 9]} on {_backgrounds[(i + 8) % 11]} background"
+    for i in range(32)]
+_prior_prompts = _plain + _patterned

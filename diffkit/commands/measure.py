@@ -14,13 +14,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
     add: dict[str, Callable[[argparse.ArgumentParser], None]] = {
         "mini-sd": _miniature, "mini-sdxl": _mini_sdxl, "concept-gate": _concept_gate, "dreambooth": _dreambooth,
-        "personalisation": _personalisation, "int8-speed": _int8_speed}
+        "personalisation": _personalisation, "distillation": _distillation, "int8-speed": _int8_speed}
     helps = {
         "mini-sd": "what the miniature paints, what its VAE keeps, how fast it is",
         "mini-sdxl": "the same of mini-sdxl",
         "concept-gate": "which concepts it can be taught",
         "dreambooth": "DreamBooth with and without prior pictures and caption dropout",
         "int8-speed": "how fast and how small quantised UNets are, beside other number formats",
+        "distillation": "students without training, and with more and more of what a teacher tells them",
         "personalisation": "every way to personalise: concept, forgetting, size and cost",
     }
     for name, fill in add.items():
@@ -105,6 +106,8 @@ def run(args: argparse.Namespace) -> None:
         from diffkit.apis.measure.int8_speed import measure_int8_speed as measure  # type: ignore[assignment]
     elif args.kind == "personalisation":
         from diffkit.apis.measure.personalisation import measure_personalisation as measure  # type: ignore[assignment]
+    elif args.kind == "distillation":
+        from diffkit.apis.measure.distillation import measure_distillation as measure  # type: ignore[assignment]
     else:
         from diffkit.apis.measure.dreambooth import measure_dreambooth as measure  # type: ignore[assignment]
     if "cfg_options" in options:

@@ -69,12 +69,16 @@ class LatentDiffusion(BaseModel):
         self.tuners = {name: TUNERS.build(config) for name, config in tuners.items()}
         self.pruner = PRUNERS.build(pruner) if pruner else None
         self.distiller = DISTILLERS.build(distiller) if distiller else None
+        self.objective = OBJECTIVES.build(objective or {"type": "Denoising"})
+        if self.distiller is not None and not self.objective.runs_unet:
+            raise ValueError(f"model.distiller: the objective {type(self.objective).__name__} does not run the UNet, "
+                             "so that a teacher has nothing to say; leave the distiller out.")
         self.prior_loss_weight = prior_loss_weight
         self.settings = GenerationSettings(**(generation or {}))
         with as_the_user_named(**_KEYS):
             self.source = None if pretrained is None else resolve_pretrained(pretrained)
             self._take_parts(self.family.load(self.source, vae=vae, check=self._check_slots))
-        self._fill_slots(objective, quantizer)
+        self._fill_slots(quantizer)
         if gradient_checkpointing:
             checkpoint_gradients(self.components)
         cast_frozen(self.components, frozen_dtype)
@@ -97,9 +101,8 @@ class LatentDiffusion(BaseModel):
         if self.distiller is not None:
             self.distiller.check(components, student)
 
-    def _fill_slots(self, objective: dict | None, quantizer: dict | None) -> None:
+    def _fill_slots(self, quantizer: dict | None) -> None:
         """Builds what fills the slots and lets it act. This is the one place that decides the order."""
-        self.objective = OBJECTIVES.build(objective or {"type": "Denoising"})
         self.quantizer = QUANTIZERS.build(quantizer) if quantizer else None
         for component in self.components.values():
             component.requires_grad_(False)

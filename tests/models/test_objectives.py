@@ -87,3 +87,10 @@ def test_a_frozen_encoder_keeps_its_scaling_factor(sd_folder):
 def test_gradient_error_of_a_ramp():
     ramp = torch.arange(4.0).expand(1, 1, 4, 4)  # rises by 1 along the width, constant along the height
     assert gradient_error(ramp, torch.zeros_like(ramp)) == 1.0
+
+
+def test_a_teacher_of_the_unet_has_nothing_to_say_about_reconstruction():
+    with pytest.raises(ValueError, match=r"model\.distiller: the objective Reconstruction does not run the UNet"):
+        LatentDiffusion(family={"type": "StableDiffusion"}, pretrained="no/such/folder",
+                        objective={"type": "Reconstruction"}, tuners={"vae": {"type": "FullTuner", "component": "vae"}},
+                        distiller={"type": "DenoiserDistiller", "objectives": {"loss_output": {}}})

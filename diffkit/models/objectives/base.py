@@ -11,7 +11,13 @@ if TYPE_CHECKING:
 
 
 class Objective(nn.Module, ABC):
-    """Fills the ``objective`` slot of :class:`~diffkit.models.LatentDiffusion`."""
+    """Fills the ``objective`` slot of :class:`~diffkit.models.LatentDiffusion`.
+
+    Attributes:
+        runs_unet: the UNet predicts something in each step, of which a distiller's teacher can have an opinion.
+    """
+
+    runs_unet = True
 
     @abstractmethod
     def losses(self, model: "LatentDiffusion", batch: dict[str, Any]) -> dict[str, Tensor]:

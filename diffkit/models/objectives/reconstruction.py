@@ -32,6 +32,8 @@ class Reconstruction(Objective):
         momentum: share of the latest batch in the latents' second moment, in (0, 1].
     """
 
+    runs_unet = False
+
     def __init__(self, mse: float = 4.0, gradient: float = 4.0, kl: float = 1e-4, latent_std: float = 1.0,
                  momentum: float = 0.01) -> None:
         super().__init__()

@@ -27,7 +27,7 @@ train_dataloader.dataset.update(
     hflip=0.0, class_prompt=_prior_prompts, num_class_images=64,
     prior_caption_dropout=0.15)  # without it guidance forgets the ordinary prompts, see README.md
 train_cfg.update(max_iters=300)
-optim_wrapper.optimizer.update(lr=2e-3, weight_decay=0.0)
+optim_wrapper.optimizer.update(lr=1e-3, weight_decay=0.0)
 param_scheduler = [dict(type=LinearLR, start_factor=0.05, begin=0, end=20, by_epoch=False),
                    dict(type=LinearLR, start_factor=1.0, end_factor=0.0, begin=180, end=300, by_epoch=False)]
 custom_hooks = [dict(type=PriorImagesHook, batch_size=32, guidance_scale=3.0),

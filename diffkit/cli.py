@@ -19,6 +19,7 @@ COMMANDS = (
     "text2images",
     "demo_lora",
     "merge_adapters",
+    "export",
     "export_kohya",
     "import_kohya",
     "merge_concepts",

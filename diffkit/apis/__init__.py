@@ -6,6 +6,7 @@ functions. They are all imported here because a module and its function share th
 """
 
 from diffkit.apis.configs import config_root, copy_config, find_config, list_configs, load_config
+from diffkit.apis.export_step import export_step
 from diffkit.apis.kohya import export_kohya, import_kohya
 from diffkit.apis.load_pipeline import load_pipeline
 from diffkit.apis.merge_into_pipeline import merge_into_pipeline
@@ -18,6 +19,7 @@ __all__ = [
     "copy_config",
     "demo_lora",
     "export_kohya",
+    "export_step",
     "find_config",
     "import_kohya",
     "list_configs",

@@ -35,8 +35,12 @@ def merge_into_pipeline(steps: Sequence[str | Path], out: str | Path, *, weights
     out = Path(out)
     check_empty(out)
     from diffkit.export import PipelineArtifact, write_artifacts
+    from diffkit.export.quantized import quantized_layers
 
     pipe = load_pipeline(pretrained, steps, weights=weights, device="cpu", dtype=dtype, vae=vae, scheduler=None,
                          allow_pickle=allow_pickle)
+    if quantized_layers(pipe.unet):
+        raise ValueError("steps: the UNet is quantised, and a folder of diffusers has no place for its integers. Write "
+                         "it with diffkit export --to openvino or onnx, or give the float model's step folder.")
     write_artifacts([PipelineArtifact()], out, lambda: pipe)
     return out

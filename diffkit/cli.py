@@ -28,6 +28,7 @@ COMMANDS = (
     "create_metadata",
     "measure",
     "sensitivity",
+    "report",
     "list-cfg",
     "copy-cfg",
     "check",

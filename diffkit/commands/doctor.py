@@ -2,22 +2,31 @@
 
 import argparse
 import importlib.util
+import json
 import os
 import platform
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import NamedTuple
 
 OPTIONAL = {
     "bitsandbytes": "8-bit optimizers",
     "datasets": "data sets of the hub",
-    "openvino": "export to OpenVINO",
-    "onnxruntime": "running exported ONNX models",
+    "onnx": "export to ONNX",
+    "openvino": "fast quantised UNets on a CPU",
+    "scikit-image": "photographs for the training of a miniature",
     "tensorboard": "TensorBoard",
     "wandb": "Weights & Biases",
 }
+
+#: Seconds that the hub has to answer, names and connections included.
+HUB_TIMEOUT = 5.0
+#: Less free space than this, in GiB, is said: a checkpoint of SDXL alone takes more.
+LITTLE_SPACE = 2.0
 
 
 class Finding(NamedTuple):
@@ -35,16 +44,22 @@ class Finding(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command has no arguments."""
+    """Adds the argument of the command."""
+    parser.add_argument("--json", action="store_true", help="print the report as JSON, for bug reports and programs")
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the report."""
-    faults = 0
+    found, faults = [], 0
     for finding in findings():
-        print(f"{finding.name:24} {finding.value}" + (f"  <- {finding.fault}" if finding.fault else ""))
+        found.append(finding._asdict())
         faults += bool(finding.fault)
-    print(f"{faults} problem(s)" if faults else "no problems")
+        if not args.json:
+            print(f"{finding.name:24} {finding.value}" + (f"  <- {finding.fault}" if finding.fault else ""))
+    if args.json:
+        print(json.dumps({"problems": faults, "findings": found}, indent=1))
+    else:
+        print(f"{faults} problem(s)" if faults else "no problems")
     return 1 if faults else 0
 
 
@@ -55,6 +70,8 @@ def findings() -> Iterator[Finding]:
     yield from optional_packages()
     yield from devices()
     yield from files()
+    yield from spaces()
+    yield hub()
 
 
 def required_packages() -> Iterator[Finding]:
@@ -89,10 +106,16 @@ def optional_packages() -> Iterator[Finding]:
 
 
 def devices() -> Iterator[Finding]:
-    """Yields the devices that torch sees."""
+    """Yields torch's build and the devices that it sees."""
     import torch
 
-    yield Finding("CPU", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
+    if torch.version.cuda:
+        build = f"CUDA {torch.version.cuda}"
+    else:
+        build = f"ROCm {torch.version.hip}" if torch.version.hip else "for CPUs alone"
+    yield Finding("torch build", build)
+    yield Finding("CPU", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads, "
+                         f"{torch.backends.cpu.get_cpu_capability()}")
     if not torch.cuda.is_available():
         yield Finding("GPU", "none: trainings run on the CPU")
     for index in range(torch.cuda.device_count()):
@@ -114,9 +137,57 @@ def files() -> Iterator[Finding]:
     yield Finding("configs in it", str(len(list_configs())))
     models = sorted(path.parent.name for path in PACKAGE.glob("miniatures/*/model_index.json"))
     yield Finding("packaged models", ", ".join(models) or "none")
-    yield Finding("free space here", f"{shutil.disk_usage('.').free / 2**30:.1f} GiB")
-    offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
-    yield Finding("Hugging Face hub", "off (HF_HUB_OFFLINE is set)" if offline else "on")
+
+
+def spaces() -> Iterator[Finding]:
+    """Yields the free space where results, downloads and what can be made again are written."""
+    from diffkit.utils.user_cache import cache_folder
+
+    places = {"free space here": Path.cwd(), "free space for models": _hub_cache(),
+              "free space of the cache": cache_folder()}
+    for name, place in places.items():
+        there = next(folder for folder in (place, *place.parents) if folder.is_dir())
+        free = shutil.disk_usage(there).free / 2**30
+        yield Finding(name, f"{free:.1f} GiB ({place})",
+                      "" if free >= LITTLE_SPACE else "a training may fill the disk: make room")
+
+
+def _hub_cache() -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE).expanduser()
+
+
+def hub() -> Finding:
+    """Whether the Hugging Face hub answers; it has some seconds to do so. To be offline is no fault."""
+    from huggingface_hub import constants, get_token
+
+    name = "Hugging Face hub"
+    if constants.HF_HUB_OFFLINE:
+        return Finding(name, "off (HF_HUB_OFFLINE is set)")
+    known = "logged in" if get_token() else "not logged in"
+    answer: list[str] = []
+    asking = threading.Thread(target=lambda: answer.append(_ask(constants.ENDPOINT)), daemon=True)
+    asking.start()  # in a thread: to look up a name may take longer than any time that is set
+    asking.join(HUB_TIMEOUT)
+    said = answer[0] if answer else f"gave no answer in {HUB_TIMEOUT:g} s"
+    return Finding(name, f"{constants.ENDPOINT} {said}; {known}")
+
+
+def _ask(endpoint: str) -> str:
+    """What became of one small request, without a token."""
+    import urllib.error
+    import urllib.request
+
+    request = urllib.request.Request(f"{endpoint}/api/models?limit=1", headers={"User-Agent": "diffkit"})
+    try:
+        with urllib.request.urlopen(request, timeout=HUB_TIMEOUT) as reply:
+            return "answers" if reply.status < 400 else f"answers with status {reply.status}"
+    except urllib.error.HTTPError as error:
+        return f"answers with status {error.code}"
+    except (OSError, ValueError) as error:
+        reason = str(getattr(error, "reason", error)) or type(error).__name__
+        return f"cannot be reached ({reason.splitlines()[0]})"
 
 
 def _package(name: str, specifier: str, fits: Callable[[str], bool]) -> Finding:

@@ -80,7 +80,7 @@ def _distillation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--students", nargs="+", metavar="NAME", help="of small and tiny (default: both)")
     parser.add_argument("--arms", nargs="+", metavar="NAME",
                         help="of untrained, task, task_time, output, feature and dreambooth (default: all)")
-    parser.add_argument("--n", type=int, help="ordinary prompts of each seed (default: 256)")
+    parser.add_argument("--n", type=int, help="ordinary prompts of each seed (default: 96)")
     parser.add_argument("--heldout", type=int, metavar="COUNT", help="held-out prompts of each seed (default: 96)")
     _add_trainings(parser, ordinary=64, work_dir="work_dirs/measure_distillation")
     parser.add_argument("--image", metavar="FILE", help="pictures (default: docs/images/mini_sd_distillation.png)")

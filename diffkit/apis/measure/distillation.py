@@ -56,7 +56,7 @@ def measure_distillation(
     students: Sequence[str] = tuple(STUDENTS),
     arms: Sequence[str] = tuple(ARMS),
     seeds: Sequence[int] = (0, 1, 2),
-    n: int = 256,
+    n: int = 96,
     heldout: int = 96,
     sampling_seeds: int = 4,
     per_background: int = 2,

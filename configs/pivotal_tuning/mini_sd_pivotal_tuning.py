@@ -10,7 +10,7 @@ from diffkit.models import TextualInversion
 
 model.tuners.word = dict(type=TextualInversion, placeholder_token="<thing>", initializer_token="heart", num_vectors=2)
 train_dataloader.dataset.update(placeholder="<thing>", instance_prompt="a photo of a {}")
-optim_wrapper.update(paramwise_cfg=dict(custom_keys=dict(learned=dict(lr_mult=2.5))))  # the vectors: 5e-3
+optim_wrapper.update(paramwise_cfg=dict(custom_keys=dict(learned=dict(lr_mult=5.0))))  # the vectors: 5e-3
 custom_hooks = [
     dict(type=PriorImagesHook, batch_size=32, guidance_scale=3.0),
     dict(type=StatisticsHook),

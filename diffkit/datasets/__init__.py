@@ -14,6 +14,8 @@ from diffkit.datasets.prior import PriorImages
 from diffkit.datasets.prompts import PromptDataset
 from diffkit.datasets.sampler import DrawSampler
 from diffkit.datasets.shapes import CONCEPTS, ConceptPrompts, ShapesDataset, ShapesPrompts, ShapesScenes
+from diffkit.datasets.shard_sampler import ShardSampler
+from diffkit.datasets.tar_image_text import TarImageText
 from diffkit.datasets.templates import TEMPLATES
 from diffkit.datasets.transforms import (
     CenterCrop,
@@ -52,7 +54,9 @@ __all__ = [
     "ShapesDataset",
     "ShapesPrompts",
     "ShapesScenes",
+    "ShardSampler",
     "SizeAugment",
+    "TarImageText",
     "ToTensor",
     "as_draw",
     "collate_samples",

@@ -101,8 +101,11 @@ class DrawSampler(Sampler[Draw]):
     def _permutation(self, epoch: int) -> np.ndarray:
         if not self.shuffle:
             return np.arange(len(self.dataset))
-        sequence = np.random.SeedSequence([self.seed, _ORDER, epoch])
-        return np.random.default_rng(sequence).permutation(len(self.dataset))
+        return self._rng(epoch).permutation(len(self.dataset))
+
+    def _rng(self, epoch: int) -> np.random.Generator:
+        """What orders an epoch."""
+        return np.random.default_rng(np.random.SeedSequence([self.seed, _ORDER, epoch]))
 
 
 def _draw_seed(seed: int, position: int) -> int:

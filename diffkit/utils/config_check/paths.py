@@ -7,6 +7,7 @@ from typing import Any
 from diffkit.utils.config_check.source import find_source
 from diffkit.utils.near import did_you_mean, nearest
 from diffkit.utils.pretrained import resolve_pretrained
+from diffkit.utils.shard_patterns import find_shards
 
 _MODELS = {"pretrained", "teacher"}  # arguments that take a packaged name, a folder, or a hub id
 _DRAWN = "shapes:"  # a data_root that starts so is drawn by code
@@ -27,8 +28,18 @@ def missing_path(name: str, value: str, annotation: ast.expr | None, arguments: 
     if name in _MODELS or name == "vae":
         return "" if name == "vae" and (Path(value).expanduser() / "config.json").is_file() else _missing_model(value)
     if name in ("data_root", "file") or name.endswith(("_data_root", "_file")):
-        is_path = annotation is not None and "Path" in ast.unparse(annotation)
-        return _missing_file(value) if is_path and not _is_made_later(name, arguments) else ""
+        kind = "" if annotation is None else ast.unparse(annotation)
+        if "Sequence" in kind and "Path" in kind:  # several files, perhaps by a pattern
+            return _missing_shards(value)
+        return _missing_file(value) if "Path" in kind and not _is_made_later(name, arguments) else ""
+    return ""
+
+
+def _missing_shards(value: str) -> str:
+    try:
+        find_shards(value)
+    except ValueError as error:
+        return str(error).removeprefix("data_root").removeprefix(": ")
     return ""
 
 

@@ -120,8 +120,9 @@ class Walker:
     def _find_missing_paths(self, signature: Signature, sound: dict[str, Any], keys: dict[str, Any], key: str) -> None:
         for name, value in sound.items():
             param = signature.params.get(name)
-            if param is not None and isinstance(value, str):
-                message = missing_path(name, value, param.annotation, keys)
+            listed = value if isinstance(value, list | tuple) else [value]
+            if param is not None and all(isinstance(each, str) for each in listed):
+                message = next(filter(None, (missing_path(name, each, param.annotation, keys) for each in listed)), "")
                 if message:
                     self.report(join(key, name), message, "path")
                     sound[name] = Unknown

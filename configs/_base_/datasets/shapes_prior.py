@@ -1,22 +1,73 @@
-"""Ordinary prompts of the shapes world, for prior pictures: 64, with every shape, colour, size, place and pattern.
+"""Ordinary prompts of the shapes world, for prior pictures: 64 of ``ShapesPrompts(64, 11, textures="mixed")``.
 
-What the prior pictures do not show is forgotten first: prompts without sizes and places cost small objects. Names begin
-with ``_``, as those of every helper variable: mim gridsearch writes out all names.
+They have sizes, places and every pattern, as the captions have that mini-sd has learned: a model keeps what its prior
+pictures show. Names begin with ``_``, as those of every helper variable: mim gridsearch writes out all names.
 """
 
-_colours = ("red", "green", "blue", "yellow", "purple", "orange", "pink", "cyan", "white", "black")
-_backgrounds = ("a red", "a green", "a blue", "a yellow", "a purple", "an orange", "a pink", "a cyan", "a white", "a black",
-                "a grey")
-_shapes = ("circle", "square", "triangle", "star", "heart", "diamond", "cross", "ring")
-_patterns = ("striped", "checked", "dotted")
-_places = ("in the centre", "at the top", "at the bottom", "at the left", "at the right", "at the top left",
-           "at the top right", "at the bottom left", "at the bottom right")
-
-_plain = [
-    f"a photo of a {('small', 'medium', 'large')[i % 3]} {_colours[i % 10]} {_shapes[i % 8]} {_places[i % 9]} "
-    f"on {_backgrounds[(i + 4) % 11]} background" for i in range(32)]
-_patterned = [
-    f"a photo of a {('medium', 'large')[i // 4 % 2]} {_colours[i % 10]} and {_colours[(i + 3) % 10]} "
-    f"{_patterns[i % 3]} {_shapes[i % 8]} {_places[i % 9]} on {_backgrounds[(i + 8) % 11]} background"
-    for i in range(32)]
-_prior_prompts = _plain + _patterned
+_prior_prompts = [
+    f"a photo of {objects} {place} on {background} background"
+    for objects, place, background in (
+        ("a medium cyan and yellow checked cross", "in the centre", "an orange"),
+        ("a large green and pink dotted diamond", "at the bottom", "a blue"),
+        ("a large blue and red striped cross", "at the bottom right", "a pink"),
+        ("a medium green triangle", "in the centre", "a black"),
+        ("a small green ring", "at the top right", "a cyan"),
+        ("a medium black and blue dotted diamond", "at the top", "a red"),
+        ("a large yellow and black dotted cross", "in the centre", "a white"),
+        ("a large yellow and white dotted circle", "at the right", "a green"),
+        ("a medium black star", "at the bottom", "a red"),
+        ("a small cyan diamond", "in the centre", "a green"),
+        ("a large white and yellow checked triangle", "at the left", "a grey"),
+        ("a large black and yellow checked heart", "at the top right", "a green"),
+        ("a large blue cross", "at the bottom left", "a yellow"),
+        ("a large orange and green striped diamond", "at the bottom", "a red"),
+        ("a medium red square", "in the centre", "a yellow"),
+        ("a large pink and orange checked diamond", "in the centre", "a blue"),
+        ("a medium green cross", "in the centre", "a white"),
+        ("a medium black and pink dotted heart", "at the bottom", "a red"),
+        ("a large pink square", "at the top right", "a purple"),
+        ("a large yellow and white striped cross", "at the top", "a pink"),
+        ("a medium blue ring", "at the right", "a red"),
+        ("a large pink and orange checked ring", "at the top right", "a black"),
+        ("a large blue cross", "at the left", "a green"),
+        ("a medium purple and green checked ring", "at the top", "a yellow"),
+        ("a medium pink and cyan dotted circle", "in the centre", "a yellow"),
+        ("a small green circle", "at the right", "an orange"),
+        ("a small white square", "at the bottom left", "a purple"),
+        ("a small red heart", "at the right", "a white"),
+        ("a large white heart", "in the centre", "a yellow"),
+        ("a medium green heart", "at the bottom", "a blue"),
+        ("a medium yellow triangle", "in the centre", "a pink"),
+        ("a large black and orange checked ring", "in the centre", "a pink"),
+        ("a small purple heart", "at the bottom", "a grey"),
+        ("a medium blue square", "in the centre", "a red"),
+        ("a large pink triangle", "in the centre", "a cyan"),
+        ("a medium blue square", "in the centre", "a white"),
+        ("a medium pink and white checked triangle", "at the top left", "a black"),
+        ("a medium blue and green dotted triangle", "at the bottom right", "a cyan"),
+        ("a medium white star", "at the left", "a blue"),
+        ("a medium black and blue checked cross", "in the centre", "a yellow"),
+        ("a medium blue and yellow dotted square", "at the bottom", "a black"),
+        ("a medium yellow circle", "at the top", "a green"),
+        ("a large white and black dotted square", "at the bottom", "a purple"),
+        ("a small cyan circle", "at the top right", "a white"),
+        ("a small black cross", "at the left", "a white"),
+        ("a large pink and cyan dotted heart", "at the top", "a purple"),
+        ("a large white and green striped triangle", "at the bottom right", "a black"),
+        ("a medium white star", "at the top", "a pink"),
+        ("a large black cross", "in the centre", "a yellow"),
+        ("a large yellow star", "in the centre", "a green"),
+        ("a small orange circle", "at the right", "a black"),
+        ("a large cyan and orange striped circle", "at the top left", "a purple"),
+        ("a small red square", "at the top left", "a white"),
+        ("a medium white diamond", "at the bottom right", "a green"),
+        ("a medium white and red striped triangle", "at the bottom left", "a cyan"),
+        ("a large white and pink checked ring", "at the left", "a green"),
+        ("a small black circle", "at the bottom", "an orange"),
+        ("a large white and cyan dotted cross", "at the right", "a green"),
+        ("a large white circle", "at the left", "a pink"),
+        ("a large black and purple checked cross", "at the left", "a green"),
+        ("a large cyan and pink dotted circle", "in the centre", "a white"),
+        ("a medium yellow and pink dotted triangle", "at the left", "a black"),
+        ("a medium yellow square", "at the bottom left", "a black"),
+        ("a large yellow and green checked triangle", "at the bottom", "a grey"))]

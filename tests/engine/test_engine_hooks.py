@@ -121,6 +121,7 @@ def test_samples_are_written_with_their_settings(tmp_path):
     expected = [f"step{n}{end}" for n in steps for end in (".png", "_0_a-red-circle.png", "_1_a-new1-dog.png")]
     assert names == sorted(expected)
     settings = read_png_metadata(tmp_path / "samples/step000002_1_a-new1-dog.png")
+    painter = settings.pop("model_hash")
     assert settings == {
         "prompt": "a <new1> dog, é!",
         "seed": 6,
@@ -130,6 +131,12 @@ def test_samples_are_written_with_their_settings(tmp_path):
         "height": 8,
     }
     assert list((tmp_path / runner.timestamp / "vis_data/vis_image").glob("*.png"))
+    grid = read_png_metadata(tmp_path / "samples/step000002.png")
+    assert grid["prompts"] == SAMPLE["prompts"] and grid["seeds"] == [5, 6] and grid["model_hash"] == painter
+    painters = [read_png_metadata(tmp_path / f"samples/step{n}.png")["model_hash"] for n in steps]
+    assert len(set(painters)) == 3 and painters[1] == painter  # a model for each moment
+    again = train(tmp_path / "again", custom_hooks=[SAMPLE | {"num_inference_steps": 9, "height": 8}])
+    assert read_png_metadata(again.work_dir + "/samples/step000002.png")["model_hash"] == painter
 
 
 def test_sampling_does_not_touch_the_training(tmp_path):

@@ -67,7 +67,7 @@ def write_report(
         found = read_models(names)
     wanted = None
     if found:
-        wanted = Comparison(list(prompts) or prompts_of(runs, found), range(seed, seed + images_num), **comparison)
+        wanted = Comparison(list(prompts) or prompts_of(runs, found), [*range(seed, seed + images_num)], **comparison)
         choose_device(wanted.device)  # before anything is loaded
         compare(found, wanted, say)
     title = title or "Report on " + ", ".join([run.name for run in runs] or [model.label for model in found])

@@ -9,6 +9,7 @@ from mmengine.dist import barrier, broadcast_object_list
 from mmengine.hooks import Hook
 from PIL import Image
 
+from diffkit.engine.model_hash import model_hash
 from diffkit.engine.seeding import preserved_randomness
 from diffkit.registry import HOOKS
 from diffkit.utils.images import picture_grid, save_png, slug
@@ -18,10 +19,10 @@ from diffkit.utils.images import picture_grid, save_png, slug
 class SampleHook(Hook):
     """Samples the same prompts with the same seeds at an interval, and shows them beside the untrained model.
 
-    It writes ``samples/step<N>_<i>_<prompt>.png`` with the settings inside, and ``samples/step<N>.png`` with
-    all of them, where N is the number of iterations done: N = 0 is the model before training. The pictures go
-    to the visualizer too. Averaged weights are used if there are any. A failure is reported once; the
-    training goes on, and is the same bit for bit with or without this hook.
+    It writes ``samples/step<N>_<i>_<prompt>.png`` with prompt, seed, settings and a hash of the model inside, and
+    ``samples/step<N>.png`` with all of them, where N is the number of iterations done: N = 0 is the model before
+    training. The pictures go to the visualizer too. Averaged weights are used if there are any. A failure is
+    reported once; the training goes on, and is the same bit for bit with or without this hook.
 
     Args:
         prompts: what to sample, at least one.
@@ -103,10 +104,13 @@ class SampleHook(Hook):
         images = self.generate(runner)
         folder = Path(runner.work_dir) / "samples"
         folder.mkdir(exist_ok=True)
-        for path, image, text in zip(self._paths(folder, done), images, self._texts(runner, done), strict=True):
+        texts = self._texts(runner, done)
+        for path, image, text in zip(self._paths(folder, done), images, texts, strict=True):
             save_png(image, path, text)
         grid = self._grid(images, done)
-        save_png(grid, folder / f"step{done:06d}.png", {"iterations": done})
+        shared = {name: value for name, value in texts[0].items() if name not in ("prompt", "seed")}
+        about = {**shared, "prompts": self.prompts, "seeds": self.seeds}
+        save_png(grid, folder / f"step{done:06d}.png", about)
         runner.visualizer.add_image("samples", np.asarray(grid), step=done)
         return images
 
@@ -148,10 +152,12 @@ class SampleHook(Hook):
         return [folder / f"step{done:06d}_{i}_{slug(prompt)}.png" for i, prompt in enumerate(self.prompts)]
 
     def _texts(self, runner: Any, done: int) -> list[dict[str, Any]]:
+        """What each file says: prompt, seed, iterations done, settings of sampling, and which model it was."""
         settings = vars(runner.bare_model.settings.updated(**self.settings))
         given = {name: value for name, value in settings.items() if value is not None}
+        painter = model_hash(runner)
         return [
-            {"prompt": prompt, "seed": seed, "iterations": done, **given}
+            {"prompt": prompt, "seed": seed, "iterations": done, **given, "model_hash": painter}
             for prompt, seed in zip(self.prompts, self.seeds, strict=True)
         ]
 

@@ -22,6 +22,7 @@ COMMANDS = (
     "export",
     "export_kohya",
     "import_kohya",
+    "push_to_hub",
     "merge_concepts",
     "export_custom_diffusion",
     "build_prior",

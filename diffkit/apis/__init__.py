@@ -10,6 +10,7 @@ from diffkit.apis.export_step import export_step
 from diffkit.apis.kohya import export_kohya, import_kohya
 from diffkit.apis.load_pipeline import load_pipeline
 from diffkit.apis.merge_into_pipeline import merge_into_pipeline
+from diffkit.apis.push_to_hub import push_to_hub
 from diffkit.apis.test import test
 from diffkit.apis.text_to_image import demo_lora, text_to_image
 from diffkit.apis.train import train
@@ -26,6 +27,7 @@ __all__ = [
     "load_config",
     "load_pipeline",
     "merge_into_pipeline",
+    "push_to_hub",
     "test",
     "text_to_image",
     "train",

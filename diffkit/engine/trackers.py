@@ -5,6 +5,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from mmengine.config import Config
+
+from diffkit.utils.secrets import without_secrets
+
 _METHODS = ("add_config", "add_graph", "add_image", "add_scalar", "add_scalars", "close")
 _GIVE_UP = 5  # failures of one tracker after which it is not asked again
 
@@ -33,9 +37,19 @@ class _Guard:
 
 
 def guard_trackers(visualizer: Any, logger: logging.Logger) -> None:
-    """Makes each backend of an MMEngine visualizer report its first failure and raise none."""
+    """Makes each backend of an MMEngine visualizer report its first failure and raise none, and see no secrets."""
     for name, backend in visualizer._vis_backends.items():
         guard = _Guard(name, logger)
         for method in _METHODS:
             if hasattr(backend, method):
-                setattr(backend, method, functools.partial(guard.call, getattr(backend, method)))
+                function = getattr(backend, method)
+                if method == "add_config":
+                    function = functools.partial(_add_config, function)
+                setattr(backend, method, functools.partial(guard.call, function))
+
+
+def _add_config(function: Callable[..., Any], config: Config, *args: Any, **kwargs: Any) -> None:
+    """Gives a tracker the config without tokens and passwords: it may lie on somebody else's machine."""
+    values = config.to_dict()
+    clean = without_secrets(values)
+    function(config if clean is values else Config(clean), *args, **kwargs)

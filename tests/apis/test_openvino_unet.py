@@ -1,6 +1,7 @@
 """Pictures of a quantised UNet that OpenVINO computes."""
 
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -84,3 +85,10 @@ def test_products_that_saturate_are_refused(step, monkeypatch):
     monkeypatch.setattr("diffkit.export.quantized.kernel_fault", lambda layers: "they saturate")
     with pytest.raises(ValueError, match="cannot be trusted on this processor"):
         load_pipeline(None, [step], kernels="openvino", device="cpu")
+
+
+def test_openvino_that_is_not_installed_is_named(step, monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    words = ["text2images", "--quantized", str(step), "--caption", "a dog", "--device", "cpu", "--out", str(tmp_path)]
+    assert main([*words, "--kernels", "openvino"]) == 1
+    assert "pip install openvino" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from diffkit.export.artifacts import QuantizedArtifact
 from diffkit.export.quantized import load_quantized, quantized_layers, write_quantized
 from diffkit.export.quantized.frozen import example_inputs, freeze
 from diffkit.models.quantizers.qat import QATQuantizer
-from tests.tiny import SD_SPEC, SDXL_SPEC
+from tests.tiny import SD_SPEC, SDXL_SPEC, tiny_sdxl_pipeline
 
 openvino = pytest.importorskip("openvino", reason="openvino is not installed")
 
@@ -167,6 +167,20 @@ def test_sdxl_has_its_further_inputs(tmp_path):
     assert unet.add_embedding.linear_1.in_features == SDXL["projection_class_embeddings_input_dim"]
     found = call(unet, inputs)
     assert relative(found, floats) < 1.5 * relative(wanted, floats)
+
+
+def test_it_takes_the_place_of_the_unet_in_a_pipeline_of_sdxl(tmp_path):
+    pipe = tiny_sdxl_pipeline(unet=FEWER | {name: SDXL[name] for name in SDXL if name.endswith(("types", "per_block"))}
+                              | {"attention_head_dim": (2, 4)})
+    pipe.set_progress_bar_config(disable=True)
+
+    def picture():
+        return pipe("a dog", num_inference_steps=2, guidance_scale=4.0, height=32, width=32, output_type="np",
+                    generator=torch.Generator().manual_seed(0)).images
+
+    wanted = picture()
+    pipe.unet = OpenVINOUNet(write_openvino(pipe.unet, tmp_path), threads=1)
+    assert abs(picture() - wanted).max() < 1e-3
 
 
 def test_other_unets_are_refused(tmp_path):

@@ -234,7 +234,7 @@ def _tested(log: Path) -> str:
 def _environment(folder: Path) -> list[str]:
     """The lines on machine and versions at the beginning of the newest log."""
     for log in sorted(folder.glob("*/*.log"), reverse=True):
-        lines = []
+        lines: list[str] = []
         with log.open(encoding="utf-8", errors="replace") as file:
             for line in file:
                 if lines and re.match(r"\d{4}/\d\d/\d\d ", line):

@@ -1,0 +1,70 @@
+"""Models in processes of their own: measured, painted from one noise, and one that fails does not end the report."""
+
+import json
+import shutil
+
+import pytest
+
+from diffkit.apis.report.models import Comparison, compare, read_models
+from diffkit.apis.report.painter import peak_memory
+from diffkit.apis.report.writing import write_report
+from diffkit.evaluation import count_parameters, unet_macs
+from tests.tiny import tiny_sd_pipeline
+
+SETTINGS = {"prompts": ["a dog"], "num_inference_steps": 2, "repeats": 2, "device": "cpu"}
+
+
+@pytest.mark.slow
+def test_models_are_measured_and_paint_from_one_noise(sd_folder, tmp_path):
+    broken = shutil.copytree(sd_folder, tmp_path / "broken")
+    (broken / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"nothing")
+    said = []
+    page, tables = write_report([], models=[f"a={sd_folder}", f"b={sd_folder}", f"bad={broken}"], images_num=2,
+                                out=tmp_path / "r.html", say=said.append, **SETTINGS)
+    text, rows = page.read_text(), table(tables.read_text())
+    assert text.count("<img ") == 4 and text.count('class="missing"') == 2  # pictures of two models, words of the third
+    assert rows["PSNR to the first, dB"][1:] == ["100 ± 0 (n = 2)", "-"]
+    assert rows["SSIM to the first"][1] == "1 ± 0 (n = 2)"
+    assert "diffusion\\_pytorch\\_model" in rows["failed"][2] and rows["failed"][0] == "-"
+    pipe = tiny_sd_pipeline()
+    assert rows["parameters of the UNet"][0] == f"{count_parameters(pipe.unet) / 1e3:.3g} k"
+    macs = unet_macs(pipe.unet.config, (16, 16), pipe.tokenizer.model_max_length)
+    assert rows["MACs of a UNet call, convolutions and linear layers"][0] == f"{macs.layers / 1e6:.3g} M"
+    assert rows["MACs of a UNet call, with attention"][0] == f"{macs.total / 1e6:.3g} M"
+    assert rows["time for one picture: median (range)"][0].endswith("n = 2)")
+    assert "peak memory of the GPU" not in rows
+    before, peak = rows["of that before the model was loaded"][0], rows["peak memory of the process"][0]
+    assert 0 < megabytes(before) <= megabytes(peak)
+    assert any(line.startswith("bad: ") for line in said)
+
+
+def table(text):
+    """The first table of the Markdown, by the name of the row."""
+    lines = [line for line in text.split("## Notes")[0].splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
+    return {row[0]: row[1:] for row in cells}
+
+
+def megabytes(text):
+    number, unit = text.split()
+    return float(number) * {"MB": 1, "GB": 1000}[unit]
+
+
+def test_memory_is_that_of_this_process():
+    before = peak_memory()
+    block = bytearray(60_000_000)
+    block[::4096] = b"x" * len(block[::4096])
+    assert before + 30_000_000 < peak_memory() < 50_000_000_000
+
+
+def test_a_process_that_ends_is_told(sd_folder, monkeypatch):
+    (model,) = read_models([str(sd_folder)])
+    monkeypatch.setattr("diffkit.apis.report.models.sys.executable", "/bin/false")
+    compare([model], Comparison(["a"]), say=lambda line: None)
+    assert model.fault == "the process that painted ended with status 1" and not model.pictures
+
+
+def test_a_job_is_plain_json(tmp_path):
+    job = Comparison(["a"], [3], guidance_scale=4.0).job("mini-sd", tmp_path)
+    assert json.loads(json.dumps(job))["settings"] == {
+        "num_inference_steps": 25, "guidance_scale": 4.0, "height": None, "width": None}

@@ -21,7 +21,7 @@ from diffkit.models import BlockRemoval, Denoising, FullTuner, MinSNRWeight, Rel
 
 _distiller.objectives.loss_output.update(weight=1.0, snr_weighted=True)
 # the features of the last block are far larger than the noise: with plain MSE little else would be learned
-_distiller.objectives.loss_feature.update(loss=dict(type=RelativeMSELoss), weight=0.3, pairs="sd_small")
+_distiller.objectives.loss_feature.update(loss=dict(type=RelativeMSELoss), weight=0.1, pairs="sd_small")
 model.update(
     tuners=dict(unet=dict(type=FullTuner, component="unet")),
     pruner=dict(type=BlockRemoval, variant="sd_small"),

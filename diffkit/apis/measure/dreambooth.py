@@ -50,7 +50,7 @@ def measure_dreambooth(
     seeds: Sequence[int] = (0, 1, 2),
     sampling_seeds: int = 4,
     per_background: int = 2,
-    ordinary: int = 128,
+    ordinary: int = 256,
     config: str | Path = CONFIG,
     pretrained: str | None = None,
     cfg_options: dict[str, Any] | None = None,

@@ -249,7 +249,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _at(results: Mapping[str, Any], path: Sequence[str]) -> Mapping[str, Any]:
+def _at(results: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
     for name in path:
         results = results.get(name, {})
     return results

@@ -3,12 +3,15 @@
 import json
 
 import pytest
+from PIL import Image
 
 from diffkit.apis.configs import load_config
 from diffkit.apis.measure import exam, personalisation, report, training
 from diffkit.apis.measure.exam import Exam, concept_scores, exam_subjects
+from diffkit.apis.measure.personalisation_pictures import method_sheet
 from diffkit.datasets.shapes import concept_images
 from diffkit.models.generation import GenerationSettings
+from diffkit.utils.images import read_png_metadata
 
 FEW = GenerationSettings(num_inference_steps=2, guidance_scale=4.0)
 SMALL = {"train_cfg.max_iters": 1, "train_dataloader.batch_size": 1, "train_dataloader.dataset.resolution": 32,
@@ -74,7 +77,7 @@ def test_a_method_is_trained_apart_asked_and_not_trained_twice(sd_folder, tmp_pa
     monkeypatch.setattr(exam, "SETTINGS", FEW)
     arguments = {"methods": ["ti_1"], "seeds": [0], "sampling_seeds": 1, "per_background": 1, "ordinary": 2,
                  "pretrained": str(sd_folder), "cfg_options": SMALL, "work_dir": tmp_path / "runs",
-                 "out": tmp_path / "r", "say": lambda line: None}
+                 "out": tmp_path / "r", "images": tmp_path / "images", "say": lambda line: None}
     text = personalisation.measure_personalisation(**arguments)
     run = json.loads((tmp_path / "r.json").read_text())["runs"]["ti_1"]["0"]
     width = json.loads((sd_folder / "text_encoder" / "config.json").read_text())["hidden_size"]
@@ -85,8 +88,21 @@ def test_a_method_is_trained_apart_asked_and_not_trained_twice(sd_folder, tmp_pa
     backgrounds = exam.ConceptPrompts("cyan_triangle", 1).backgrounds
     assert run["concept"]["hit_n"] == len(backgrounds) and run["ordinary"]["sc_n"] == 2
     assert "| textual inversion, 1 vector | cyan_triangle | 1 |" in text
+    sheet = tmp_path / "images" / "mini_sd_textual_inversion.png"
+    assert read_png_metadata(sheet)["rows"] == ["textual inversion, 1 vector"]
     monkeypatch.setattr(training.subprocess, "Popen", None)
     assert personalisation.measure_personalisation(**arguments) == text
+
+
+def test_a_sheet_has_a_row_for_each_concept_and_wants_every_background(tmp_path):
+    pictures = [{"concept": concept, "seen": True, "image": image}
+                for concept in ("striped_ring", "cyan_triangle") for image in concept_images(concept, 2)]
+    file = method_sheet(tmp_path / "two.png", {"two concepts": pictures}, columns=2)
+    one = method_sheet(tmp_path / "one.png", {"one": pictures[:2]}, columns=2)
+    heights = [Image.open(path).height for path in (file, one)]
+    assert heights[0] > 1.8 * heights[1]
+    with pytest.raises(ValueError, match="two concepts: 2 pictures of striped_ring, 3 are asked for"):
+        method_sheet(tmp_path / "no.png", {"two concepts": pictures}, columns=3)
 
 
 def test_an_unknown_method_is_named():

@@ -1,14 +1,15 @@
 """Every way to personalise a miniature, measured alike: concept, forgetting, composition, size and cost."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from diffkit.apis.measure import report
 from diffkit.apis.measure.exam import Exam, exam_subjects
+from diffkit.apis.measure.personalisation_pictures import method_sheet
 from diffkit.apis.measure.personalisation_report import personalisation_table
-from diffkit.apis.measure.pictures import Say
+from diffkit.apis.measure.pictures import Samples, Say, quiet
 from diffkit.apis.measure.training import recipe, train_apart, what_it_left
 
 
@@ -19,11 +20,13 @@ class Method:
     Attributes:
         label: the method in words.
         config: the name of a shipped config.
+        sheet: the picture that shows it, ``mini_sd_<sheet>.png``.
         options: values that replace those of the config, by dotted key.
     """
 
     label: str
     config: str
+    sheet: str
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -32,19 +35,20 @@ _STRIPED = {"train_dataloader.dataset.data_root": "shapes:striped_heart",
 
 #: What is trained, by the name that ``--methods`` takes.
 METHODS = {
-    "dreambooth": Method("DreamBooth, all weights", "mini_sd_dreambooth"),
-    "lora": Method("DreamBooth, LoRA", "mini_sd_dreambooth_lora"),
-    "dora": Method("DreamBooth, DoRA", "mini_sd_dreambooth_dora"),
-    "loha": Method("DreamBooth, LoHa", "mini_sd_dreambooth_loha"),
-    "lokr": Method("DreamBooth, LoKr", "mini_sd_dreambooth_lokr"),
-    "oft": Method("DreamBooth, OFT", "mini_sd_dreambooth_oft"),
-    "ti_4": Method("textual inversion, 4 vectors", "mini_sd_textual_inversion"),
-    "ti_1": Method("textual inversion, 1 vector", "mini_sd_textual_inversion",
+    "dreambooth": Method("DreamBooth, all weights", "mini_sd_dreambooth", "adapters"),
+    "lora": Method("DreamBooth, LoRA", "mini_sd_dreambooth_lora", "adapters"),
+    "dora": Method("DreamBooth, DoRA", "mini_sd_dreambooth_dora", "adapters"),
+    "loha": Method("DreamBooth, LoHa", "mini_sd_dreambooth_loha", "adapters"),
+    "lokr": Method("DreamBooth, LoKr", "mini_sd_dreambooth_lokr", "adapters"),
+    "oft": Method("DreamBooth, OFT", "mini_sd_dreambooth_oft", "adapters"),
+    "ti_4": Method("textual inversion, 4 vectors", "mini_sd_textual_inversion", "textual_inversion"),
+    "ti_1": Method("textual inversion, 1 vector", "mini_sd_textual_inversion", "textual_inversion",
                    {"model.tuners.word.num_vectors": 1}),
-    "ti_striped": Method("textual inversion, 4 vectors, a pattern", "mini_sd_textual_inversion", _STRIPED),
-    "pivotal": Method("pivotal tuning: a word and LoRA", "mini_sd_pivotal_tuning"),
-    "custom": Method("Custom Diffusion", "mini_sd_custom_diffusion"),
-    "custom_two": Method("Custom Diffusion, two concepts", "mini_sd_custom_diffusion_two"),
+    "ti_striped": Method("textual inversion, 4 vectors, a pattern", "mini_sd_textual_inversion",
+                         "textual_inversion", _STRIPED),
+    "pivotal": Method("pivotal tuning: a word and LoRA", "mini_sd_pivotal_tuning", "adapters"),
+    "custom": Method("Custom Diffusion", "mini_sd_custom_diffusion", "custom_diffusion"),
+    "custom_two": Method("Custom Diffusion, two concepts", "mini_sd_custom_diffusion_two", "custom_diffusion"),
 }
 
 
@@ -59,6 +63,7 @@ def measure_personalisation(
     cfg_options: dict[str, Any] | None = None,
     work_dir: str | Path = "work_dirs/measure_personalisation",
     out: str | Path = "docs/results/personalisation",
+    images: str | Path = "docs/images",
     command: str = "diffkit measure personalisation",
     say: Say = print,
 ) -> str:
@@ -77,6 +82,7 @@ def measure_personalisation(
         cfg_options: values that replace those of every config, by dotted key.
         work_dir: where the trainings go, ``<work_dir>/<method>/seed<N>``.
         out: path of the results without suffix.
+        images: folder of the pictures, of what the first of the seeds has left.
         command: what the results say they were made by.
         say: called with lines of progress.
 
@@ -112,6 +118,11 @@ def measure_personalisation(
             report.write_results(file, results)
     text = personalisation_table(results, {name: method.label for name, method in METHODS.items()})
     file.with_suffix(".md").write_text(text, encoding="utf-8")
+    for sheet in dict.fromkeys(METHODS[name].sheet for name in methods):
+        painted = {METHODS[name].label: _show(cfg, step) for name, cfg, step in _trained(
+            sheet, given, seeds[0], Path(work_dir))}
+        if painted:
+            method_sheet(Path(images) / f"mini_sd_{sheet}.png", painted)
     return text
 
 
@@ -119,6 +130,22 @@ def _config(config: str, options: dict[str, Any], work_dir: Path) -> Any:
     from diffkit.apis.configs import load_config
 
     return load_config(config, work_dir=work_dir, cfg_options=options)
+
+
+def _trained(sheet: str, given: dict[str, Any], seed: int, work_dir: Path) -> Iterator[tuple[str, Any, Path]]:
+    """The methods of a sheet that were trained in this folder, each with its config and its last step folder."""
+    for name, method in METHODS.items():
+        where = work_dir / name / f"seed{seed}"
+        if method.sheet == sheet and where.is_dir():
+            cfg = _config(method.config, {**given, **method.options, "randomness.seed": seed}, where)
+            step = where / f"step{cfg.train_cfg.max_iters - 1}"
+            if step.is_dir():
+                yield name, cfg, step
+
+
+def _show(cfg: Any, step: Path) -> Samples:
+    """A picture of each concept on each background."""
+    return Exam(cfg.model.pretrained, exam_subjects(cfg.test_dataloader.dataset), 1, 1, 1, quiet).show([step])
 
 
 def _before(known: dict[str, Any], exam: Exam) -> dict[str, Any]:

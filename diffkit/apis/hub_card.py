@@ -133,6 +133,7 @@ def _settings(step: StepFolder, config: Mapping[str, Any]) -> dict[str, Any]:
             "number format": optim.get("dtype"), "seed": (config.get("randomness") or {}).get("seed"),
             **{f"tuner {name}": value for name, value in (model.get("tuners") or {}).items()},
             **{slot: model.get(slot) for slot in ("objective", "pruner", "quantizer", "distiller")},
+            "sampling": model.get("generation"),
             "versions": step.info.get("versions")}
     return {name: value for name, value in rows.items() if value not in (None, {}, [])}
 

@@ -23,8 +23,9 @@ SMALL = {"block_out_channels": (16, 32), "layers_per_block": 1,
          "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D")}
 BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 CONFIG = """
-model = dict(generation=dict(guidance_scale=4.0), tuners=dict(unet=dict(component='unet', rank=4, type='diffkit.models.LoRATuner')), objective=dict(
-    type='diffkit.models.Denoising'))
+model = dict(
+    generation=dict(guidance_scale=4.0), objective=dict(type='diffkit.models.Denoising'),
+    tuners=dict(unet=dict(component='unet', rank=4, type='diffkit.models.LoRATuner')))
 optim_wrapper = dict(accumulative_counts=2, dtype='bfloat16', optimizer=dict(lr=0.0001, type='torch.optim.AdamW'))
 train_cfg = dict(max_iters=500)
 train_dataloader = dict(batch_size=3, dataset=dict(
@@ -68,7 +69,8 @@ def test_the_exports_go_to_the_hub_with_a_card_and_pictures(run, tmp_path, monke
     card = hub.files["README.md"].decode()
     for line in ("license: creativeml-openrail-m", f'base_model: "{BASE}"', "base_model_relation: adapter", "- lora",
                  "# my_dog", 'pipe.load_lora_weights("me/my-model")', "| data_root | my dog |", "| batch size | 3 |",
-                 "| iterations | 500 of 500 |", "| optimizer | AdamW(lr=0.0001) |", "| seed | 7 |", "| sampling | guidance_scale=4 |",
+                 "| iterations | 500 of 500 |", "| optimizer | AdamW(lr=0.0001) |", "| seed | 7 |",
+                 "| sampling | guidance_scale=4 |",
                  "| tuner unet | LoRATuner(component=unet, rank=4) |", "| concept/hit | 0.75 ± 0.05 (n = 64) |",
                  "![a photo of sks dog](pictures/0_a-photo.png)"):
         assert line in card, line

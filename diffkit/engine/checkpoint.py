@@ -89,7 +89,7 @@ def find_latest(work_dir: str | Path) -> Found:
     return Found(None, skipped)
 
 
-def rotate(work_dir: str | Path, max_keep: int, newest: str | Path) -> list[Path]:
+def rotate(work_dir: str | Path, max_keep: int, newest: str | Path, spared: Path | None = None) -> list[Path]:
     """Removes the oldest checkpoints, up to and without ``newest``, until ``max_keep`` whole ones are left.
 
     Checkpoints of later steps (of a run that was since resumed from an earlier one) are not touched. Nothing
@@ -100,6 +100,7 @@ def rotate(work_dir: str | Path, max_keep: int, newest: str | Path) -> list[Path
         work_dir: holds the checkpoints.
         max_keep: how many to keep, ``newest`` included; -1 keeps all.
         newest: the checkpoint just written.
+        spared: one that stays beside those, such as the best one.
 
     Returns:
         The folders removed.
@@ -113,6 +114,7 @@ def rotate(work_dir: str | Path, max_keep: int, newest: str | Path) -> list[Path
         return []
     whole = [path for path in earlier if not verify_sizes(path)]
     old = earlier[: earlier.index(whole[-max_keep])] if len(whole) >= max_keep else []
+    old = [folder for folder in old if folder != spared]
     for folder in old:
         remove_checkpoint(folder)
     return old

@@ -126,6 +126,7 @@ class StepLoop(BaseLoop):
         if self._validation_due():
             with self.runner.averaged_weights():
                 self.runner.val_loop.run()
+            self.runner.call_hook("after_validation")
 
     def _train_step(self, batch: Any) -> Any:
         """One step of the model; of one that is not finite it says which pictures that comes from, if from any."""

@@ -5,7 +5,8 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from diffkit.engine.checkpoint import list_steps, rotate
+from diffkit.engine.best import BestCheckpoint
+from diffkit.engine.checkpoint import list_steps, rotate, step_folder
 from diffkit.engine.disk import checkpoint_bytes, require_room
 from diffkit.engine.files import folder_size, format_bytes, free_bytes
 from diffkit.registry import HOOKS
@@ -21,22 +22,41 @@ class CheckpointHook(Hook):
         interval: iterations from one checkpoint to the next, at least 1; -1 writes only the last one.
         max_keep_ckpts: how many to keep, the newest; -1 keeps all. Exports lie in the same folders and go
             with them.
+        save_best: a metric of the validation, such as ``prompt/sc``. The step folder with its best value is kept beside
+            the newest ones; it is written where there is none of that step. ``best.json`` names it.
+        save_best_rule: ``greater`` or ``less``; None tells by the metric: FID, KID, losses, errors and LPIPS to a
+            reference are the better the less they are.
     """
 
     priority = "VERY_LOW"
     alters_training = False
 
-    def __init__(self, interval: int = 500, max_keep_ckpts: int = -1) -> None:
+    def __init__(self, interval: int = 500, max_keep_ckpts: int = -1, save_best: str | None = None,
+                 save_best_rule: str | None = None) -> None:
         for name, value in (("interval", interval), ("max_keep_ckpts", max_keep_ckpts)):
             if not isinstance(value, int) or (value < 1 and value != -1):
                 raise ValueError(f"{name} must be -1 or an integer of at least 1, given {value!r}")
         self.interval = interval
         self.max_keep_ckpts = max_keep_ckpts
+        self.best = None if save_best is None else BestCheckpoint(save_best, save_best_rule)
+        self._metrics: dict[str, Any] = {}
 
     def before_train(self, runner: Any) -> None:
-        """Refuses to start without room for the first checkpoint; tells of another training's checkpoints."""
+        """Refuses to start without room for the first checkpoint; tells of another training's checkpoints.
+
+        Raises:
+            ValueError: the best checkpoint shall be kept, and nothing is validated.
+        """
+        if self.best is not None:
+            if runner.val_loop is None:
+                raise ValueError("default_hooks.checkpoint.save_best needs a validation: give val_dataloader, val_cfg "
+                                 "and val_evaluator")
+            if runner.iter > 0:
+                self.best.load(runner.work_dir)
         if runner.rank != 0:
             return
+        if self.best is not None and runner.iter == 0:
+            self.best.forget(runner.work_dir)
         require_room(runner)
         steps = list_steps(runner.work_dir)
         if steps and runner.iter == 0:
@@ -51,11 +71,35 @@ class CheckpointHook(Hook):
         if due or runner.train_loop.is_last:
             self.save(runner)
 
+    def after_val_epoch(self, runner: Any, metrics: dict[str, Any] | None = None) -> None:
+        """Remembers the metrics; the weights are averaged at this moment, and no checkpoint can be written."""
+        self._metrics = dict(metrics or {})
+
+    def after_validation(self, runner: Any) -> None:
+        """Keeps the checkpoint of the last iteration done, if its metric is the best so far."""
+        if self.best is None or not self.best.improved_by(self._metrics):
+            return
+        step = runner.iter - 1
+        if not step_folder(runner.work_dir, step).is_dir():
+            runner.train_loop.start_at(step)  # a checkpoint is named after the iteration that has just run
+            try:
+                runner.save_step()
+            finally:
+                runner.train_loop.start_at(step + 1)
+        if runner.rank == 0:
+            self.best.keep(runner.work_dir, step, self._metrics[self.best.metric])
+            runner.logger.info(f"Best {self.best.metric} so far ({self.best.rule} is better): {self.best.value:.6g}, "
+                               f"step{step}.")
+        else:
+            self.best.step, self.best.value = step, float(self._metrics[self.best.metric])
+
     def save(self, runner: Any) -> Path:
         """Writes the checkpoint and removes the ones that are too many; all processes must call it."""
         folder: Path = runner.save_step()
         if runner.rank == 0:
-            removed = rotate(runner.work_dir, self.max_keep_ckpts, folder)
+            best = None if self.best is None else self.best.step
+            spared = None if best is None else step_folder(runner.work_dir, best)
+            removed = rotate(runner.work_dir, self.max_keep_ckpts, folder, spared)
             gone = f"; removed {', '.join(path.name for path in removed)}" if removed else ""
             runner.logger.info(f"Saved {folder} ({format_bytes(folder_size(folder))}){gone}.")
         return folder
@@ -66,6 +110,7 @@ class CheckpointHook(Hook):
         count = 1 if self.interval < 1 else -(-left // self.interval)
         if self.max_keep_ckpts > 0:
             count = min(count, self.max_keep_ckpts + 1)  # the new one is whole before the oldest goes
+        count += self.best is not None
         size, free = checkpoint_bytes(runner), free_bytes(runner.work_dir)
         text = f"about {format_bytes(count * size)} for {count} checkpoints at once, {format_bytes(free)} free"
         warning = "  <-- TOO LITTLE: set max_keep_ckpts or make room" if count * size > free else ""

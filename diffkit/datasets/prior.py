@@ -117,11 +117,9 @@ def check_recipe(root: Path, recipe: Mapping[str, Any]) -> None:
         return
     try:
         old = json.loads(path.read_text(encoding="utf-8"))
-        differences = [
-            f"  {name}: {old.get(name)!r}, now {value!r}"
-            for name, value in recipe.items()
-            if old.get(name) != json.loads(json.dumps(value))
-        ]
+        new = json.loads(json.dumps(recipe))
+        differences = [f"  {name}: {_difference(old.get(name), value)}" for name, value in new.items()
+                       if old.get(name) != value]
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{printable(path)} is not a recipe of prior images ({error})") from error
     if differences:
@@ -130,6 +128,16 @@ def check_recipe(root: Path, recipe: Mapping[str, Any]) -> None:
             + "\n".join(differences)
             + "\nchoose another class_data_root, or set num_class_images=0 to use these images as they are"
         )
+
+
+def _difference(old: Any, new: Any) -> str:
+    """Two values that differ, in words; of two lists the first items that do."""
+    if not (isinstance(old, list) and isinstance(new, list)):
+        return f"{old!r}, now {new!r}"
+    place = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    first, second = (repr(items[place]) if place < len(items) else "nothing" for items in (old, new))
+    count = f"{len(old)}, now {len(new)}; " if len(old) != len(new) else ""
+    return f"{count}number {place + 1} is {first}, now {second}"
 
 
 def write_recipe(root: Path, recipe: Mapping[str, Any]) -> None:

@@ -113,10 +113,15 @@ def test_a_folder_of_another_recipe_is_refused_with_every_difference(tmp_path):
     with pytest.raises(ValueError) as caught:
         check_recipe(tmp_path, {**recipe, "pretrained": "other", "prompts": ["a dog", "a cat"]})
     message = str(caught.value)
-    assert "pretrained: 'mini-sd', now 'other'" in message and "['a dog'], now ['a dog', 'a cat']" in message
+    assert "pretrained: 'mini-sd', now 'other'" in message and "prompts: 1, now 2; number 2 is nothing, now 'a cat'" in message
     assert "guidance_scale" not in message and "num_class_images=0" in message
     write_recipe(tmp_path, {"pretrained": "other"})  # an existing one stays
     check_recipe(tmp_path, recipe)
+    prompts = [f"dog {i}" for i in range(64)]
+    write_recipe(tmp_path / "many", {"prompts": prompts})
+    with pytest.raises(ValueError, match="prompts: 64, now 65; number 3 is 'dog 2', now 'cat'") as caught:
+        check_recipe(tmp_path / "many", {"prompts": [*prompts[:2], "cat", *prompts[2:]]})
+    assert "dog 7" not in str(caught.value), "two long lists are not written out"
     (tmp_path / "prior.json").write_text("{")
     with pytest.raises(ValueError, match=r"prior\.json is not a recipe"):
         check_recipe(tmp_path, recipe)

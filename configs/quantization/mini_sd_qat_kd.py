@@ -7,6 +7,7 @@ with read_base():
     from .._base_.default_runtime import *
     from .._base_.distillers.qat_output import *
     from .._base_.models.mini_sd import *
+    from .._base_.quantizers.float_inputs import *
     from .._base_.quantizers.qat_w8a8 import *
     from .._base_.schedules.adamw import *
 
@@ -15,6 +16,7 @@ from mmengine.optim import LinearLR
 from diffkit.engine.hooks import EMAHook
 from diffkit.models import Denoising, FullTuner
 
+_quantizer.rules.update(_float_inputs)
 model.update(
     tuners=dict(unet=dict(type=FullTuner, component="unet")),
     objective=dict(type=Denoising, loss_weight=0.0),

@@ -8,12 +8,14 @@ with read_base():
     from .._base_.default_runtime import *
     from .._base_.distillers.qat_47_layers import *
     from .._base_.models.mini_sd import *
+    from .._base_.quantizers.float_inputs import *
     from .._base_.quantizers.qat_w8a8 import *
     from .._base_.schedules.adamw import *
 
 from diffkit.engine.hooks import EMAHook
 from diffkit.models import Denoising, FullTuner
 
+_quantizer.rules.update(_float_inputs)
 model.update(
     pretrained="work_dirs/mini_sd_textual_inversion/step299",
     tuners=dict(unet=dict(type=FullTuner, component="unet")),

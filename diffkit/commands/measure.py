@@ -14,7 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
     add: dict[str, Callable[[argparse.ArgumentParser], None]] = {
         "mini-sd": _miniature, "mini-sdxl": _mini_sdxl, "concept-gate": _concept_gate, "dreambooth": _dreambooth,
-        "personalisation": _personalisation, "distillation": _distillation, "int8-speed": _int8_speed}
+        "personalisation": _personalisation, "distillation": _distillation,
+        "quantization": _quantization, "int8-speed": _int8_speed}
     helps = {
         "mini-sd": "what the miniature paints, what its VAE keeps, how fast it is",
         "mini-sdxl": "the same of mini-sdxl",
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "int8-speed": "how fast and how small quantised UNets are, beside other number formats",
         "distillation": "students without training, and with more and more of what a teacher tells them",
         "personalisation": "every way to personalise: concept, forgetting, size and cost",
+        "quantization": "integers, calibrated and trained, beside the float model",
     }
     for name, fill in add.items():
         kind = kinds.add_parser(name, help=helps[name], description=helps[name])
@@ -86,10 +88,23 @@ def _distillation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", metavar="FILE", help="pictures (default: docs/images/mini_sd_distillation.png)")
 
 
-def _add_trainings(parser: argparse.ArgumentParser, ordinary: int, work_dir: str) -> None:
+def _quantization(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pretrained", metavar="MODEL", help="(default: that of each config)")
+    parser.add_argument("--arms", nargs="+", metavar="NAME",
+                        help="of w8a8_minmax, w8a8, w8a8_kd, w4a8, w4a8_noise, w4a8_kd, w4a8_all and word_w8a8_kd "
+                             "(default: all)")
+    for name, what in (("predictions", "noisy latents that the UNets are compared on (default: 256)"),
+                       ("pictures", "compared with the float model's (default: 64)"),
+                       ("prompts", "pictures whose shape and colour are read, for each model (default: 96)")):
+        parser.add_argument(f"--{name}", type=int, metavar="COUNT", help=what)
+    _add_trainings(parser, None, work_dir="work_dirs/measure_quantization")
+
+
+def _add_trainings(parser: argparse.ArgumentParser, ordinary: int | None, work_dir: str) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="of the trainings (default: 0 1 2)")
     parser.add_argument("--sampling-seeds", type=int, metavar="COUNT", help="(default: 4)")
-    parser.add_argument("--ordinary", type=int, metavar="COUNT", help=f"ordinary prompts (default: {ordinary})")
+    if ordinary is not None:
+        parser.add_argument("--ordinary", type=int, metavar="COUNT", help=f"ordinary prompts (default: {ordinary})")
     parser.add_argument("--work-dir", help=f"of the trainings (default: {work_dir})")
     parser.add_argument("--cfg-options", nargs="+", action="extend", type=key_value, metavar="KEY=VALUE",
                         help="override values of the config")
@@ -119,6 +134,8 @@ def run(args: argparse.Namespace) -> None:
         from diffkit.apis.measure.personalisation import measure_personalisation as measure  # type: ignore[assignment]
     elif args.kind == "distillation":
         from diffkit.apis.measure.distillation import measure_distillation as measure  # type: ignore[assignment]
+    elif args.kind == "quantization":
+        from diffkit.apis.measure.quantization import measure_quantization as measure  # type: ignore[assignment]
     else:
         from diffkit.apis.measure.dreambooth import measure_dreambooth as measure  # type: ignore[assignment]
     if "cfg_options" in options:

@@ -2,7 +2,7 @@
 
 from diffkit.engine import hooks
 from diffkit.engine.errors import DiskFullError, NonFiniteError, ResumeError, WorkDirBusyError
-from diffkit.engine.loops import StepLoop
+from diffkit.engine.loops import PostTraining, StepLoop
 from diffkit.engine.optim import OptimWrapper
 from diffkit.engine.optim_constructor import Adam8bit, AdamW8bit, TrainableConstructor
 from diffkit.engine.runner import Runner
@@ -13,6 +13,7 @@ __all__ = [
     "DiskFullError",
     "NonFiniteError",
     "OptimWrapper",
+    "PostTraining",
     "ResumeError",
     "Runner",
     "StepLoop",

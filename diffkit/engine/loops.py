@@ -168,3 +168,26 @@ class StepLoop(BaseLoop):
 def _set_epoch(sampler: Any, epoch: int) -> None:
     if hasattr(sampler, "set_epoch"):
         sampler.set_epoch(epoch)
+
+
+@LOOPS.register_module()
+class PostTraining(StepLoop):
+    """Trains nothing: the hooks of an iteration run, and the model stays as it is.
+
+    This is the loop of a quantisation after the training: the hooks calibrate and measure, and the checkpoint has what
+    they leave.
+
+    Args:
+        runner: the runner.
+        dataloader: of the data that the model is calibrated and measured on, or its config.
+        max_iters: iterations of which each only draws a batch, at least 1.
+        val_begin: see :class:`StepLoop`.
+        val_interval: see :class:`StepLoop`.
+    """
+
+    def __init__(self, runner: Any, dataloader: DataLoader | dict[str, Any], max_iters: int = 1, val_begin: int = 1,
+                 val_interval: int = 1000) -> None:
+        super().__init__(runner, dataloader, max_iters, val_begin, val_interval)
+
+    def _train_step(self, batch: Any) -> Any:
+        return {}

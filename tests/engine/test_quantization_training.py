@@ -85,6 +85,7 @@ def test_a_training_that_does_harm_leaves_the_calibrated_model(sd_folder, tmp_pa
         "model.quantizer": {"type": "QATQuantizer"}, "optim_wrapper.optimizer.lr": 0.3, "param_scheduler": []})
     found = figures(tmp_path)
     assert found["kept"] == "calibrated" and found["trained"]["error"] > found["calibrated"]["error"]
+    assert found["gain"]["error"] == pytest.approx(found["calibrated"]["error"] - found["trained"]["error"])
     log = next(tmp_path.glob("*/*.log")).read_text()
     assert "the calibrated model is exported, not the trained one" in log and "Verified" in log
     floats = load_file(f"{sd_folder}/unet/diffusion_pytorch_model.safetensors")["conv_in.weight"]
@@ -107,6 +108,22 @@ def run_test_weights(sd_folder, folder, runner):
 
     load_weights(Other, folder / "step5")
     return Other.bare_model.get_submodule("unet").conv_in.weight.detach()
+
+
+def test_after_the_training_the_calibrated_model_is_exported_and_measured_once(sd_folder, tmp_path):
+    """A loop that trains nothing: the float weights stay, bit for bit, and ranges are those of the calibration."""
+    runner = run(sd_folder, tmp_path, QAT | {
+        "custom_hooks": HOOKS[:2], "train_cfg.type": "PostTraining", "train_cfg.max_iters": 1, "model.distiller": None,
+        "param_scheduler": []})
+    found = figures(tmp_path)
+    assert found["kept"] == "calibrated" and found.keys() == {"calibrated", "kept"}
+    floats = load_file(f"{sd_folder}/unet/diffusion_pytorch_model.safetensors")
+    model = runner.bare_model
+    for name, layer in model.quantizer.layers(model).items():
+        assert torch.equal(layer.float_weight(), floats[f"{name}.weight"])
+    loaded = load_quantized(tmp_path / "step0/unet_int8").get_submodule("conv_in")
+    assert torch.equal(loaded.dequantized_weight(), model.quantizer.layers(model)["conv_in"].quantized_weight())
+    assert "Nothing was trained" in next(tmp_path.glob("*/*.log")).read_text()
 
 
 def test_the_choice_can_be_switched_off(sd_folder, tmp_path):

@@ -2,13 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from diffkit.export.quantized import quantized_copy
 from diffkit.models import LatentDiffusion
-from diffkit.models.quantizers.closeness import Answers, Closeness, compare, psnr
+from diffkit.models.quantizers.closeness import Answers, Distances, compare, gain, psnr
 from diffkit.models.quantizers.fake_quant import (
     InputQuantizer,
     fake_quantize_input,
@@ -353,7 +354,25 @@ def test_closeness_is_that_of_predictions_and_pictures():
     assert psnr(pictures, reference.pictures) == pytest.approx([10 * math.log10(255**2 / 25), 120])
 
 
-@pytest.mark.parametrize(("error", "psnr", "better"), [
-    (0.9, 41.0, True), (0.9, 40.0, True), (1.0, 40.0, False), (0.9, 39.9, False), (1.1, 45.0, False)])
-def test_better_is_closer_in_one_and_not_farther_in_the_other(error, psnr, better):
-    assert Closeness(error, 0, psnr, 0, 2, 2).beats(Closeness(1.0, 0, 40.0, 0, 2, 2)) is better
+def trained_and_calibrated(errors, ratios):
+    """Distances of a calibrated model that vary much from item to item, and the same with something added."""
+    generator = np.random.default_rng(0)
+    calibrated = Distances(generator.uniform(0.5, 1.5, 64), generator.uniform(30, 40, 16))
+    noise = generator.standard_normal(64) * 0.01, generator.standard_normal(16) * 0.1
+    noise = [each - each.mean() for each in noise]
+    return Distances(calibrated.errors + errors + noise[0], calibrated.psnr + ratios + noise[1]), calibrated
+
+
+@pytest.mark.parametrize(("errors", "ratios", "better"), [
+    (-0.1, 1.0, True), (-0.1, 0.0, True), (0.0, 1.0, True), (0.0, 0.0, False), (-0.1, -1.0, False), (0.1, 5.0, False),
+    (-0.002, 0.03, False), (-0.1, -0.03, True)])  # the last two: less than two standard errors, .0025 and .037
+def test_better_is_closer_in_one_figure_and_not_farther_in_the_other_beyond_the_error(errors, ratios, better):
+    trained, calibrated = trained_and_calibrated(errors, ratios)
+    found = gain(trained, calibrated)
+    assert found.error == pytest.approx(-errors) and found.psnr == pytest.approx(ratios)
+    assert found.error_se < 0.1 * calibrated.mean().error_se  # item by item, much less than the spread of either
+    assert found.is_better(2.0) is better
+
+
+def test_without_a_margin_any_difference_counts():
+    assert gain(*trained_and_calibrated(-0.002, 0.04)).is_better(0.0)

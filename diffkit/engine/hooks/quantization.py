@@ -22,9 +22,9 @@ class QuantizationHook(Hook):
 
     Two figures count, for they rank methods differently: the error of predictions on noisy latents of samples that the
     training does not reach, and the PSNR of pictures to the float model's from the same noise. The trained model is
-    kept where it is closer in one of them and not farther in the other. Otherwise the exports of the last checkpoint
-    are those of the calibrated model, and the log says so; the training's own state stays as it is. The figures are in
-    ``quantization.json`` in the work folder.
+    kept where it is closer in one of them and not farther in the other; a difference counts from ``margin`` standard
+    errors on, item by item. Otherwise the exports of the last checkpoint are those of the calibrated model, and the log
+    says so; the training's own state stays as it is. The figures are in ``quantization.json`` in the work folder.
 
     Args:
         predictions: how many are compared, at least 2.
@@ -34,6 +34,7 @@ class QuantizationHook(Hook):
         num_inference_steps: steps of the sampler; None takes the model's own setting.
         guidance_scale: of classifier-free guidance; None takes the model's own setting.
         keep_better: False keeps the trained model, whatever the figures are.
+        margin: from how many standard errors of the difference on one model is closer than the other, 0 or more.
         verify_loading: after the training, reads the saved network and compares it with the one that was saved.
     """
 
@@ -44,19 +45,22 @@ class QuantizationHook(Hook):
 
     def __init__(self, predictions: int = 64, pictures: int = 16, batch_size: int = 8, seed: int = 10_000,
                  num_inference_steps: int | None = None, guidance_scale: float | None = None,
-                 keep_better: bool = True, verify_loading: bool = True) -> None:
+                 keep_better: bool = True, margin: float = 2.0, verify_loading: bool = True) -> None:
         for name, value, least in (("predictions", predictions, 2), ("pictures", pictures, 2),
                                    ("batch_size", batch_size, 1)):
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be an integer of at least {least}, given {value!r}")
+        if margin < 0:
+            raise ValueError(f"margin must be 0 or more, given {margin!r}")
         self.predictions, self.pictures, self.batch_size, self.seed = predictions, pictures, batch_size, seed
         self.settings = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
-        self.keep_better, self.verifies = keep_better, verify_loading
+        self.keep_better, self.margin, self.verifies = keep_better, margin, verify_loading
         self.figures: dict[str, Any] = {}
         self.kept = ""
         self._runner: Any = None
         self._weights: dict[str, Tensor] = {}
         self._ranges: dict[str, Tensor] = {}
+        self._distances: dict[str, Tensor] = {}
         self._probe: Any = None
         self._reference: Any = None
 
@@ -75,7 +79,7 @@ class QuantizationHook(Hook):
         self._keep_weights()
         self._ranges = self._current_ranges()
         if runner.rank == 0:
-            self.figures["calibrated"] = self._measure().as_dict()
+            self._measure("calibrated")
             runner.logger.info(f"Calibrated model: {_line(self.figures['calibrated'])}")
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
@@ -85,7 +89,8 @@ class QuantizationHook(Hook):
         decision = [""]
         if runner.rank == 0:
             with runner.averaged_weights():
-                self.figures["trained"] = self._measure().as_dict()
+                if self._has_changed():
+                    self._measure("trained")
             decision = [self._decide()]
         broadcast_object_list(decision, 0)
         self.kept = decision[0]
@@ -118,8 +123,9 @@ class QuantizationHook(Hook):
 
     # --- what is measured
 
-    def _measure(self) -> Any:
-        from diffkit.models.quantizers.closeness import answers, compare
+    def _measure(self, name: str) -> None:
+        """Compares the model as it is with the float model; its figures get the name."""
+        from diffkit.models.quantizers.closeness import answers, distances
 
         model = self._runner.bare_model
         with preserved_randomness():
@@ -128,7 +134,10 @@ class QuantizationHook(Hook):
             if self._reference is None:
                 with self._as_calibrated(), model.quantizer.disabled(model):
                     self._reference = answers(model, self._probe)
-            return compare(answers(model, self._probe), self._reference)
+            found = distances(answers(model, self._probe), self._reference)
+        self.figures[name] = found.mean().as_dict()
+        self._distances.update({f"{name}.errors": torch.from_numpy(found.errors),
+                                f"{name}.psnr": torch.from_numpy(found.psnr)})
 
     def _make_probe(self) -> Any:
         from diffkit.models.quantizers.closeness import Probe
@@ -144,22 +153,36 @@ class QuantizationHook(Hook):
         return Probe.of_batches(model, batches, prompts, self.seed, self.batch_size, self.settings)
 
     def _decide(self) -> str:
-        from diffkit.models.quantizers.closeness import Closeness
+        from diffkit.models.quantizers.closeness import Distances, gain
 
-        calibrated, trained = (Closeness(**self.figures[name]) for name in ("calibrated", "trained"))
-        return "trained" if trained.beats(calibrated) or not self.keep_better else "calibrated"
+        if "trained" not in self.figures:
+            return "calibrated"
+        calibrated, trained = (
+            Distances(*(self._distances[f"{name}.{figure}"].numpy() for figure in ("errors", "psnr")))
+            for name in ("calibrated", "trained"))
+        gained = gain(trained, calibrated)
+        self.figures["gain"] = vars(gained).copy()
+        return "trained" if gained.is_better(self.margin) or not self.keep_better else "calibrated"
 
     def _report(self) -> None:
-        runner = self._runner
+        path = Path(self._runner.work_dir) / "quantization.json"
+        path.write_text(json.dumps({**self.figures, "kept": self.kept}, indent=1) + "\n", encoding="utf-8")
+        if "trained" in self.figures:
+            self._report_choice()
+        else:
+            self._runner.logger.info("Nothing was trained: the calibrated model is exported.")
+
+    def _report_choice(self) -> None:
+        from diffkit.models.quantizers.closeness import Gain
+
+        runner, gained = self._runner, Gain(**self.figures["gain"])
         runner.logger.info(f"Trained model: {_line(self.figures['trained'])}")
         if self.kept == "trained":
-            runner.logger.info("The trained model is exported.")
+            runner.logger.info(f"Training gained: {gained}. The trained model is exported.")
         else:
             runner.logger.warning(
-                "Training did not bring the quantised model closer to the float model in both figures (calibrated: "
-                f"{_line(self.figures['calibrated'])}): the calibrated model is exported, not the trained one.")
-        path = Path(runner.work_dir) / "quantization.json"
-        path.write_text(json.dumps({**self.figures, "kept": self.kept}, indent=1) + "\n", encoding="utf-8")
+                f"Training did not bring the quantised model closer to the float model ({gained}; a difference counts "
+                f"from {self.margin:g} standard errors on): the calibrated model is exported, not the trained one.")
 
     def _prove(self) -> None:
         """Lets the model that is exported answer, to be compared with what is read later."""
@@ -186,6 +209,13 @@ class QuantizationHook(Hook):
         model = self._runner.bare_model
         found = {**model.quantizer.state(model), **model.quantizer.scale_parameters(model)}
         return {name: value.detach().clone() for name, value in found.items()}
+
+    def _has_changed(self) -> bool:
+        """Whether weights or ranges are others than those of step 0."""
+        parameters, ranges = self._runner.bare_model.trainable_parameters(), self._current_ranges()
+        same = all(torch.equal(value, self._weights[name]) for name, value in parameters.items()
+                   if name in self._weights and name not in ranges)
+        return not (same and all(torch.equal(value, self._ranges[name]) for name, value in ranges.items()))
 
     @contextmanager
     def _as_calibrated(self) -> Iterator[None]:
@@ -215,13 +245,14 @@ class QuantizationHook(Hook):
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""
-        return {"ranges": self._ranges, "figures": self.figures, "kept": self.kept}
+        return {"ranges": self._ranges, "figures": self.figures, "kept": self.kept, "distances": self._distances}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Takes over what ``state`` gave."""
         device = self._runner.bare_model.device
         self._ranges = {name: value.to(device) for name, value in state["ranges"].items()}
         self.figures, self.kept = dict(state["figures"]), state["kept"]
+        self._distances = dict(state["distances"])
 
 
 def _line(figures: dict[str, Any]) -> str:

@@ -42,11 +42,6 @@ class Closeness:
         return (f"prediction error {self.error:.2e} ± {self.error_se:.1e} of FP32's square (n = {self.predictions}), "
                 f"PSNR {self.psnr:.2f} ± {self.psnr_se:.2f} dB to FP32's pictures (n = {self.pictures})")
 
-    def beats(self, other: "Closeness") -> bool:
-        """Whether it is closer in one of the two, and not farther in the other."""
-        return (self.error <= other.error and self.psnr >= other.psnr
-                and (self.error < other.error or self.psnr > other.psnr))
-
     def as_dict(self) -> dict[str, Any]:
         """Plain values, by name."""
         return asdict(self)
@@ -115,12 +110,67 @@ def answers(model: "LatentDiffusion", probe: Probe) -> Answers:
     return Answers(torch.cat(predictions), np.stack(images))
 
 
-def compare(found: Answers, reference: Answers) -> Closeness:
-    """Compares what two models gave for the same probe."""
+@dataclass(frozen=True)
+class Distances:
+    """How far a model is from the reference on each item of a probe.
+
+    Attributes:
+        errors: squared error of each prediction, divided by the mean square of the reference's; float64 [N].
+        psnr: of each picture to the reference's, in dB; float64 [n].
+    """
+
+    errors: np.ndarray
+    psnr: np.ndarray
+
+    def mean(self) -> Closeness:
+        """Means and their standard errors."""
+        return Closeness(*_mean(self.errors), *_mean(self.psnr), len(self.errors), len(self.psnr))
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much closer one model is than another on the same items; ``± se`` are standard errors of the differences.
+
+    Attributes:
+        error: by how much its prediction error is less, as a share of the reference's square.
+        error_se: its standard error.
+        psnr: by how much its pictures' PSNR is more, in dB.
+        psnr_se: its standard error.
+    """
+
+    error: float
+    error_se: float
+    psnr: float
+    psnr_se: float
+
+    def is_better(self, margin: float) -> bool:
+        """Whether one figure is better by more than ``margin`` standard errors, and none worse by more than that."""
+        pairs = ((self.error, self.error_se), (self.psnr, self.psnr_se))
+        return any(value > margin * se for value, se in pairs) and all(value >= -margin * se for value, se in pairs)
+
+    def __str__(self) -> str:
+        return (f"prediction error less by {self.error:.2e} ± {self.error_se:.1e}, PSNR more by {self.psnr:+.2f} ± "
+                f"{self.psnr_se:.2f} dB")
+
+
+def distances(found: Answers, reference: Answers) -> Distances:
+    """Compares what two models gave for the same probe, item by item."""
     errors = (found.predictions - reference.predictions).square().flatten(1).mean(1).double()
     errors = errors / reference.predictions.square().mean().double()
-    ratios = psnr(found.pictures, reference.pictures)
-    return Closeness(*_mean(errors.numpy()), *_mean(ratios), len(errors), len(ratios))
+    return Distances(errors.numpy(), psnr(found.pictures, reference.pictures))
+
+
+def compare(found: Answers, reference: Answers) -> Closeness:
+    """Compares what two models gave for the same probe."""
+    return distances(found, reference).mean()
+
+
+def gain(found: Distances, other: Distances) -> Gain:
+    """How much closer ``found`` is than ``other`` to one reference, by the same items.
+
+    The items are the same, so the spread from one to another, which both have in common, drops out.
+    """
+    return Gain(*_mean(other.errors - found.errors), *_mean(found.psnr - other.psnr))
 
 
 def psnr(found: np.ndarray, reference: np.ndarray) -> np.ndarray:

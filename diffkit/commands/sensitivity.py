@@ -1,4 +1,4 @@
-"""Rank what can be removed from a model's UNet by what is lost without it."""
+"""Rank what can be removed from a model's UNet, or its quantised layers, by what is lost."""
 
 import argparse
 
@@ -9,14 +9,20 @@ from diffkit.utils.overrides import parse_overrides
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
     add_config(parser)
+    parser.add_argument(
+        "--what", choices=("blocks", "quantization"), default="blocks",
+        help="remove each block, or quantise only one layer and all but one (default: %(default)s)"
+    )
     parser.add_argument("--batches", type=int, default=8, help="of the training data (default: %(default)s)")
     parser.add_argument(
-        "--pictures", type=int, default=4, help="painted for each part; 0 paints none (default: %(default)s)"
+        "--pictures", type=int,
+        help="painted for each part; 0 paints none (default: 4 for blocks and for --by picture, else 0)"
     )
     parser.add_argument(
-        "--by", choices=("loss", "output", "picture"), default="output", help="ranked by (default: %(default)s)"
+        "--by", choices=("loss", "output", "picture", "only", "without"),
+        help="ranked by: loss, output (default) or picture for blocks; only (default), without or picture for layers"
     )
-    parser.add_argument("--out", metavar="FILE", help="write the ranking to a JSON file, for BlockRemoval.ranking_file")
+    parser.add_argument("--out", metavar="FILE", help="a JSON file for the ranking, which ranking_file takes")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -25,6 +31,7 @@ def run(args: argparse.Namespace) -> None:
 
     result = measure_sensitivity(
         args.config,
+        what=args.what,
         batches=args.batches,
         pictures=args.pictures,
         by=args.by,

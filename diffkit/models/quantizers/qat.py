@@ -16,7 +16,7 @@ from diffkit.models.quantizers.base import Quantizer
 from diffkit.models.quantizers.fake_quant import InputQuantizer
 from diffkit.models.quantizers.layers import QATConv2d, QATLayer, QATLinear
 from diffkit.models.quantizers.ranges import INPUT_RANGES, WEIGHT_RANGES, InputRecord
-from diffkit.models.quantizers.rules import Bits, assign_bits
+from diffkit.models.quantizers.rules import Bits, assign_bits, sensitive_layers, with_bits
 from diffkit.registry import QUANTIZERS
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ class QATQuantizer(Quantizer):
         rules: other bits for some layers: ``{r"^conv_(in|out)$": dict(weight_bits=8)}``. A regular expression is
             searched for in the layer's name inside the component; a later rule wins.
         skip: regular expressions of layers that stay as they are.
+        ranking_file: what ``diffkit sensitivity --what quantization`` has written.
+        sensitive: how many layers, of those that it says matter most, get ``sensitive_bits``, whatever rules say.
+        sensitive_bits: their bits: ``dict(weight_bits=8)``, ``dict(activation_bits=None)``.
         learned_scales: scales are trained too (LSQ, Esser et al. 2020).
         track_iters: in so many first iterations the ranges of inputs move by ``momentum`` towards those of the batch.
         momentum: of moving averages, above 0 and up to 1.
@@ -50,8 +53,9 @@ class QATQuantizer(Quantizer):
 
     def __init__(self, component: str = "unet", weight_bits: int = 8, activation_bits: int | None = 8,
                  weight_range: str = "mse", activation_range: str = "mse", percentile: float = 99.9,
-                 rules: dict[str, dict] | None = None, skip: Sequence[str] = (), learned_scales: bool = False,
-                 track_iters: int = 0, momentum: float = 0.01) -> None:
+                 rules: dict[str, dict] | None = None, skip: Sequence[str] = (),
+                 ranking_file: str | None = None, sensitive: int = 0, sensitive_bits: dict | None = None,
+                 learned_scales: bool = False, track_iters: int = 0, momentum: float = 0.01) -> None:
         if weight_range not in WEIGHT_RANGES:
             raise ValueError(f"QATQuantizer: weight_range is {weight_range!r}; allowed: {', '.join(WEIGHT_RANGES)}.")
         if activation_range not in INPUT_RANGES:
@@ -67,7 +71,11 @@ class QATQuantizer(Quantizer):
             raise ValueError("QATQuantizer: track_iters moves scales that learned_scales trains; give one of them.")
         if isinstance(skip, str):
             raise ValueError(f"QATQuantizer: skip is {skip!r}; it must be a list of regular expressions.")
+        if len({ranking_file is None, not sensitive, not sensitive_bits}) > 1:
+            raise ValueError("QATQuantizer: ranking_file, sensitive and sensitive_bits belong together: give all or "
+                             "none.")
         self.component = component
+        self.sensitive = (ranking_file, sensitive, dict(sensitive_bits or {}))
         self.default = Bits(weight_bits, activation_bits)
         self.weight_range, self.activation_range, self.percentile = weight_range, activation_range, percentile
         self.rules, self.skip = dict(rules or {}), tuple(skip)
@@ -94,6 +102,9 @@ class QATQuantizer(Quantizer):
         layers = quantizable_layers(module)
         try:
             bits = assign_bits(list(layers), self.default, self.rules, self.skip)
+            file, count, changes = self.sensitive
+            if file is not None:
+                bits = with_bits(bits, sensitive_layers(file, count), changes)
             for name, layer in layers.items():
                 adapted = hasattr(layer, "base_layer")
                 fault = adapter_fault(layer) if adapted else ""

@@ -1,8 +1,10 @@
 """Which layers are quantised, and to how many bits."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from diffkit.utils.near import did_you_mean
@@ -52,6 +54,37 @@ def assign_bits(names: Sequence[str], default: Bits, rules: Mapping[str, Mapping
     if not kept:
         raise ValueError("skip leaves no layer to quantise.")
     return kept
+
+
+def sensitive_layers(path: str | Path, count: int) -> tuple[str, ...]:
+    """The ``count`` layers that matter most, from a file of ``diffkit sensitivity --what quantization``.
+
+    Raises:
+        ValueError: the file is not one, or has fewer layers.
+    """
+    try:
+        found = json.loads(Path(path).expanduser().read_text("utf-8"))
+        if found["about"]["what"] != "quantization":
+            raise ValueError(f"it ranks {found['about']['what']}")
+        names = [str(entry["name"]) for entry in found["ranking"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"ranking_file {str(path)!r} is no ranking of diffkit sensitivity --what quantization: "
+                         f"{error!r}") from error
+    if not 1 <= count <= len(names):
+        raise ValueError(f"sensitive is {count}; {str(path)!r} ranks {len(names)}, and 1 at least is needed.")
+    return tuple(names[-count:])
+
+
+def with_bits(bits: dict[str, Bits], names: Sequence[str], changes: Mapping[str, Any]) -> dict[str, Bits]:
+    """The formats with changes for some layers; those that are not quantised stay so.
+
+    Raises:
+        ValueError: a name is no layer's, or a format does not exist.
+    """
+    try:
+        return {**bits, **{name: replace(bits[name], **changes) for name in names if name in bits}}
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"sensitive_bits: {error}") from None
 
 
 def _matching(pattern: str, names: Sequence[str], key: str) -> list[str]:

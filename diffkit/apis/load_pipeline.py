@@ -24,6 +24,8 @@ Names = Sequence[str | Path]
 
 #: What a quantised UNet can compute with.
 KERNELS = ("auto", "kernels", "dequantized", *PRECISIONS)
+#: What a pipeline can be sampled with.
+SCHEDULERS = ("auto", "dpm++", "lcm")
 
 
 def load_pipeline(
@@ -34,7 +36,7 @@ def load_pipeline(
     device: "str | torch.device | None" = None,
     dtype: "str | torch.dtype | None" = None,
     vae: str | Path | None = None,
-    scheduler: str | None = "dpm++",
+    scheduler: str | None = "auto",
     allow_pickle: bool = False,
     kernels: str = "auto",
 ) -> "DiffusionPipeline":
@@ -52,8 +54,9 @@ def load_pipeline(
         device: None takes CUDA where there is one.
         dtype: None or "auto" is float16 on CUDA and float32 elsewhere.
         vae: another VAE: a folder or hub id of a VAE, or of a pipeline that has one.
-        scheduler: "dpm++" samples as the pictures shown during training were sampled; None keeps the
-            pipeline's own scheduler.
+        scheduler: "auto" samples as the pictures shown during training were sampled: with "lcm", the sampler of
+            consistency models in few steps, where a whole pipeline was saved with it, else with "dpm++". An adapter
+            alone does not say: name "lcm" for a consistency LoRA. None keeps the pipeline's own scheduler.
         allow_pickle: also read ``.bin`` weights where there are no others (``weights_only``: tensors alone, no code).
             Adapters are always safetensors.
         kernels: what a quantised UNet computes with: "auto" takes integer kernels on a CPU where they are right and
@@ -64,8 +67,8 @@ def load_pipeline(
         PretrainedError: a name stands for nothing that can be loaded.
         ValueError: a step folder does not fit the base, or another argument is not valid.
     """
-    if scheduler not in ("dpm++", None):
-        raise ValueError(f"scheduler must be 'dpm++' or None, not {scheduler!r}")
+    if scheduler not in (*SCHEDULERS, None):
+        raise ValueError(f"scheduler must be {', '.join(map(repr, SCHEDULERS))} or None, not {scheduler!r}")
     if kernels not in KERNELS:
         raise ValueError(f"kernels is {kernels!r}; allowed: {', '.join(map(repr, KERNELS))}.")
     from diffkit.export.quantized import enable_kernels, take_quantized
@@ -80,7 +83,7 @@ def load_pipeline(
         pipe, place = _load_base(source, number_format, vae, allow_pickle, quantized)
     put_steps(pipe, below, folders, [numbers[folder.path] for folder in folders], str(source))
     if scheduler:
-        _sample_as_in_training(pipe, place)
+        _take_scheduler(pipe, place, scheduler)
     pipe.set_progress_bar_config(disable=True)
     pipe.to(target)
     if quantized is not None and kernels in PRECISIONS:
@@ -176,9 +179,11 @@ def _load_base(
     return pipe, model.source
 
 
-def _sample_as_in_training(pipe: Any, place: str | Path) -> None:
-    from diffusers import DDPMScheduler
+def _take_scheduler(pipe: Any, place: str | Path, scheduler: str) -> None:
+    from diffusers import DDPMScheduler, LCMScheduler
 
-    from diffkit.models.families.base import sampling_scheduler
+    from diffkit.models.families.base import few_step_scheduler, sampling_scheduler
 
-    pipe.scheduler = sampling_scheduler(DDPMScheduler.from_pretrained(place, subfolder="scheduler"))
+    noise = DDPMScheduler.from_pretrained(place, subfolder="scheduler")
+    few = scheduler == "lcm" or (scheduler == "auto" and isinstance(pipe.scheduler, LCMScheduler))
+    pipe.scheduler = few_step_scheduler(noise) if few else sampling_scheduler(noise)

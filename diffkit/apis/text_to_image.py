@@ -31,6 +31,7 @@ def text_to_image(
     device: "str | torch.device | None" = None,
     dtype: "str | torch.dtype | None" = None,
     vae: str | Path | None = None,
+    scheduler: str | None = "auto",
     allow_pickle: bool = False,
     out: str | Path = "outputs",
     kernels: str = "auto",
@@ -59,6 +60,7 @@ def text_to_image(
         device: None takes CUDA where there is one.
         dtype: None or "auto" is float16 on CUDA and float32 elsewhere.
         vae: another VAE; a folder or hub id.
+        scheduler: "auto", "dpm++", "lcm" or None, see :func:`load_pipeline`.
         allow_pickle: also read ``.bin`` weights, see :func:`load_pipeline`.
         out: a folder for the pictures and ``grid.png``; or the file of the one picture, or of the grid where
             there are more, which lie beside it then.
@@ -79,7 +81,7 @@ def text_to_image(
         verify_quantized(pretrained, steps, device=device, vae=vae, allow_pickle=allow_pickle)
     settings = GenerationSettings(num_inference_steps, guidance_scale, negative_prompt, height, width)
     pipe = load_pipeline(pretrained, steps, weights=weights, device=device, dtype=dtype, vae=vae,
-                         allow_pickle=allow_pickle, kernels=kernels)
+                         scheduler=scheduler, allow_pickle=allow_pickle, kernels=kernels)
     wanted = [(prompt, seed + i) for prompt in prompts for i in range(images_num)]
     images = []
     for start in range(0, len(wanted), batch_size):

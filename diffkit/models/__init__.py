@@ -1,6 +1,6 @@
 """The model and everything that fills its slots."""
 
-from diffkit.models.distillers import DenoiserDistiller, Distiller
+from diffkit.models.distillers import ConsistencyDistiller, DenoiserDistiller, Distiller
 from diffkit.models.families import Conditioning, Family, StableDiffusion, StableDiffusionXL
 from diffkit.models.generation import GenerationSettings, generate
 from diffkit.models.latent_diffusion import LatentDiffusion
@@ -13,6 +13,7 @@ from diffkit.models.step import Step
 from diffkit.models.timesteps import (
     CubicTimesteps,
     EarlierTimesteps,
+    GridTimesteps,
     LaterTimesteps,
     RangeTimesteps,
     UniformTimesteps,
@@ -20,9 +21,9 @@ from diffkit.models.timesteps import (
 from diffkit.models.tuners import CrossAttentionTuner, FullTuner, LoRATuner, TextualInversion, Tuner
 
 __all__ = [
-    "BlockRemoval", "Conditioning", "CrossAttentionTuner", "CubicTimesteps", "DebiasedWeight", "DenoiserDistiller",
-    "Denoising", "Distiller", "EarlierTimesteps", "Family", "FullTuner", "GenerationSettings", "HuberLoss",
-    "InputPerturbation", "LatentDiffusion", "LaterTimesteps", "LoRATuner", "MSELoss", "MinSNRWeight", "Objective",
-    "OffsetNoise", "Pruner", "PyramidNoise", "QATQuantizer", "Quantizer", "RangeTimesteps", "Reconstruction",
-    "RelativeMSELoss", "SmoothL1Loss", "StableDiffusion", "StableDiffusionXL", "Step", "TextualInversion", "Tuner",
-    "UniformTimesteps", "WhiteNoise", "generate"]
+    "BlockRemoval", "Conditioning", "ConsistencyDistiller", "CrossAttentionTuner", "CubicTimesteps", "DebiasedWeight",
+    "DenoiserDistiller", "Denoising", "Distiller", "EarlierTimesteps", "Family", "FullTuner", "GenerationSettings",
+    "GridTimesteps", "HuberLoss", "InputPerturbation", "LatentDiffusion", "LaterTimesteps", "LoRATuner", "MSELoss",
+    "MinSNRWeight", "Objective", "OffsetNoise", "Pruner", "PyramidNoise", "QATQuantizer", "Quantizer", "RangeTimesteps",
+    "Reconstruction", "RelativeMSELoss", "SmoothL1Loss", "StableDiffusion", "StableDiffusionXL", "Step",
+    "TextualInversion", "Tuner", "UniformTimesteps", "WhiteNoise", "generate"]

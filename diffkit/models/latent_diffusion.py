@@ -173,11 +173,13 @@ class LatentDiffusion(BaseModel):
             return self.objective.predict(self, batch)
         raise ValueError(f"LatentDiffusion: mode is {mode!r}; allowed: 'loss', 'predict'.")
 
-    def encode_images(self, pixels: Tensor, keys: Sequence[str | None] | None = None) -> Tensor:
+    def encode_images(self, pixels: Tensor, keys: Sequence[str | None] | None = None,
+                      generators: Sequence[torch.Generator] | None = None) -> Tensor:
         """Samples scaled latents [B, C, h, w] of pixels [B, 3, H, W] in [-1, 1].
 
         Args:
             keys: names of the pictures for the cache, one for each; None encodes them all.
+            generators: one for each picture; None draws from the generator of torch.
         """
         vae: Any = self.get_submodule("vae")
         device = pixels.device.type
@@ -188,7 +190,11 @@ class LatentDiffusion(BaseModel):
                 posterior = vae.encode(pixels).latent_dist
             else:
                 posterior = self.latent_cache.posterior(pixels, keys, lambda missing: vae.encode(missing).latent_dist)
-            return posterior.sample().float() * vae.config.scaling_factor
+            if generators is None:
+                return posterior.sample().float() * vae.config.scaling_factor
+            noise = torch.cat([torch.randn(posterior.mean[:1].shape, generator=each) for each in generators])
+            drawn = posterior.mean + posterior.std * noise.to(posterior.mean)
+            return drawn.float() * vae.config.scaling_factor
 
     def non_finite_inputs(self, batch: dict[str, Any]) -> dict[str, list[int]]:
         """The rows of a batch whose pixels, or else whose latents, are not finite, under ``pixels`` and ``latents``."""
@@ -243,8 +249,12 @@ class LatentDiffusion(BaseModel):
         finally:
             self.train(training)
 
+    def sample_with(self, scheduler: Any) -> None:
+        """Takes another sampler than DPM-Solver++, for :meth:`pipeline` and for pipelines that are exported."""
+        self._other_parts["scheduler"] = scheduler
+
     def pipeline(self) -> DiffusionPipeline:
-        """A live pipeline: it samples from this model's own modules, with DPM-Solver++."""
+        """A live pipeline: it samples from this model's own modules, with DPM-Solver++ or what it was given."""
         return self.family.pipeline(self.parts)
 
     def generate(self, prompts: Sequence[str], *, seeds: Sequence[int], **settings: Any) -> list[Image.Image]:

@@ -74,6 +74,31 @@ class LaterTimesteps(RangeTimesteps):
 
 
 @TIMESTEPS.register_module()
+class GridTimesteps:
+    """The timesteps that a sampler of consistency models may visit, each equally likely.
+
+    Those are ``k - 1, 2 k - 1, …, T - 1`` with ``k = T // count`` (Luo et al. 2023, arXiv 2310.04378, and
+    ``LCMScheduler`` of diffusers, whose ``original_inference_steps`` is ``count``).
+
+    Args:
+        count: how many there are, 1 or more.
+    """
+
+    def __init__(self, count: int = 50) -> None:
+        if count < 1:
+            raise ValueError(f"count must be 1 or more, not {count!r}")
+        self.count = int(count)
+
+    def __call__(self, batch_size: int, num_train_timesteps: int, device: torch.device | str = "cpu",
+                 generator: torch.Generator | None = None) -> Tensor:
+        """Draws long [batch_size] in ``range(num_train_timesteps)``."""
+        home = device if generator is None else generator.device
+        stride = num_train_timesteps // min(self.count, num_train_timesteps)
+        chosen = torch.randint(min(self.count, num_train_timesteps), (batch_size,), generator=generator, device=home)
+        return ((chosen + 1) * stride - 1).to(device)
+
+
+@TIMESTEPS.register_module()
 class CubicTimesteps:
     """``t = (1 - u**3) * T`` with uniform ``u``: the noisier a timestep, the more likely.
 

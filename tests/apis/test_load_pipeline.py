@@ -44,8 +44,20 @@ def test_the_sampler_is_that_of_the_training(sd_folder):
     assert load_pipeline(sd_folder, device="cpu").scheduler.config == trained.scheduler.config
     kept = load_pipeline(sd_folder, device="cpu", scheduler=None).scheduler
     assert type(kept).__name__ == "DPMSolverMultistepScheduler"
-    with pytest.raises(ValueError, match="scheduler must be 'dpm\\+\\+' or None"):
+    with pytest.raises(ValueError, match="scheduler must be 'auto', 'dpm\\+\\+', 'lcm' or None"):
         load_pipeline(sd_folder, scheduler="ddim")
+
+
+def test_a_pipeline_of_few_steps_is_sampled_in_few_steps(sd_folder, tmp_path):
+    pipe = load_pipeline(sd_folder, device="cpu", scheduler="lcm")
+    assert type(pipe.scheduler).__name__ == "LCMScheduler"
+    assert type(load_pipeline(sd_folder, device="cpu").scheduler).__name__ == "DPMSolverMultistepScheduler"
+    pipe.save_pretrained(tmp_path / "lcm")
+    few = load_pipeline(tmp_path / "lcm", device="cpu").scheduler
+    assert type(few).__name__ == "LCMScheduler" and few.config.prediction_type == pipe.scheduler.config.prediction_type
+    assert torch.equal(few.alphas_cumprod, pipe.scheduler.alphas_cumprod)
+    other = load_pipeline(tmp_path / "lcm", device="cpu", scheduler="dpm++").scheduler
+    assert type(other).__name__ == "DPMSolverMultistepScheduler"
 
 
 @pytest.mark.parametrize("how", ["named base", "base from the step", "step as pretrained"])

@@ -22,7 +22,7 @@ def test_text2images_hands_everything_on(calls, capsys):
     line = (
         "--pretrained mini-sd --step a/step1 b/step2 --weight 0.5 -1 --images_num 2 --seed 7 --steps 5 --guidance 4 "
         "--height 64 --width 32 --device cpu --dtype float32 --negative text --vaemodel v --batch-size 3 "
-        "--allow-pickle --out pictures"
+        "--allow-pickle --scheduler lcm --out pictures"
     )
     assert cli.main(["text2images", *line.split(), "--caption", "a dog", "a cat"]) == 0
     ((args, kwargs),) = calls
@@ -36,6 +36,7 @@ def test_text2images_hands_everything_on(calls, capsys):
         "seed": 7,
         "num_inference_steps": 5,
         "guidance_scale": 4.0,
+        "scheduler": "lcm",
         "negative_prompt": "text",
         "height": 64,
         "width": 32,
@@ -75,11 +76,13 @@ def test_demo_lora_makes_one_picture(calls, capsys):
         "weights": None,
         "vaemodel": None,
         "allow_pickle": False,
+        "images_num": 1,
         "out": "d.png",
         "height": 64,
         "width": 64,
         "num_inference_steps": 5,
         "guidance_scale": 7.5,
+        "scheduler": "auto",
         "negative_prompt": None,
         "seed": 3,
         "device": "cpu",

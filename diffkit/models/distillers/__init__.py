@@ -1,8 +1,9 @@
 """What a teacher adds to the loss: the slot, which is attached last."""
 
 from diffkit.models.distillers.base import Distiller
+from diffkit.models.distillers.consistency import ConsistencyDistiller
 from diffkit.models.distillers.denoiser import DenoiserDistiller
 from diffkit.models.distillers.objective import DistillObjective
 from diffkit.models.distillers.pairs import PAIRS
 
-__all__ = ["PAIRS", "DenoiserDistiller", "DistillObjective", "Distiller"]
+__all__ = ["PAIRS", "ConsistencyDistiller", "DenoiserDistiller", "DistillObjective", "Distiller"]

@@ -1,22 +1,21 @@
 """A student UNet learns what its teacher's says, and how it gets there (Kim et al. 2023, arXiv 2305.15798)."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from diffkit.models.distillers.base import Distiller
+from diffkit.models.distillers.banked import BankedTeacher, check_fixed
 from diffkit.models.distillers.connectors import LinearConnector
 from diffkit.models.distillers.objective import DistillObjective
 from diffkit.models.distillers.recorder import Recorder, missing_layers
-from diffkit.models.distillers.teacher import FrozenTeacher
+from diffkit.models.distillers.with_teacher import TeacherDistiller
 from diffkit.models.losses import weighted_mean
 from diffkit.models.step import Step
 from diffkit.models.twin import empty_unet, example_inputs
 from diffkit.registry import DISTILLERS
-from diffkit.utils.device import DTYPES
 
 if TYPE_CHECKING:
     from diffkit.models.latent_diffusion import LatentDiffusion
@@ -25,7 +24,7 @@ Pairs = dict[str, tuple[tuple[str, str], ...]]
 
 
 @DISTILLERS.register_module()
-class DenoiserDistiller(Distiller):
+class DenoiserDistiller(TeacherDistiller):
     """Adds the distance of the student to a teacher, on the same noisy latents, timesteps and text.
 
     Each term is ``weight * loss``, averaged over the batch as the task's loss is: the instances' mean plus
@@ -38,23 +37,30 @@ class DenoiserDistiller(Distiller):
         teacher: None is a frozen copy of the UNet, taken before it is pruned, adapted or quantised; or a packaged
             name, folder, step folder or hub id, whose UNet teaches. The text comes from the model's own encoders.
         dtype: number format of the teacher's weights: ``bfloat16`` halves its memory.
+        offload: ``"cpu"`` or ``"disk"``: the teacher's weights wait there, and each layer has its own only while it
+            runs. The result is the same bit for bit.
+        bank: a folder for the teacher's outputs, see :mod:`~diffkit.models.distillers.banked`. The teacher is in memory
+            only for outputs that the bank does not have. It holds outputs, no features, and it needs
+            ``Denoising.fixed_draws``, which **changes the algorithm**.
     """
 
     def __init__(self, objectives: dict[str, dict], teacher: str | None = None,
-                 dtype: Literal["float32", "bfloat16", "float16"] = "float32") -> None:
-        super().__init__()
-        if dtype not in DTYPES:
-            raise ValueError(f"DenoiserDistiller: dtype is {dtype!r}; allowed: {', '.join(DTYPES)}.")
+                 dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+                 offload: Literal["cpu", "disk"] | None = None, bank: str | None = None) -> None:
+        super().__init__(teacher, dtype, offload)
         if not objectives:
             raise ValueError("DenoiserDistiller: objectives is empty; give loss_output, loss_feature or both.")
         for name in objectives:
             if not name.startswith("loss_") or name == "loss_denoising":
                 raise ValueError(f"DenoiserDistiller: objectives has {name!r}: a name must begin with 'loss_', and "
                                  "'loss_denoising' is the task's.")
-        self.source, self.dtype = teacher, dtype
         self.objectives = {name: self._objective(name, options) for name, options in objectives.items()}
+        featured = [name for name, objective in self.active.items() if objective.pairs is not None]
+        if bank is not None and featured:
+            raise ValueError(f"DenoiserDistiller: bank keeps outputs, and objectives[{featured[0]!r}] compares layers: "
+                             "set its weight to 0, or leave bank out.")
+        self.bank = None if bank is None else BankedTeacher(bank)
         self.connectors = nn.ModuleDict()
-        self._teacher: FrozenTeacher | None = None
         self._pairs: Pairs = {}
         self._recorder: Recorder | None = None
         self._checked = False
@@ -75,18 +81,19 @@ class DenoiserDistiller(Distiller):
             self._checked = True
 
     def take_teacher(self, model: "LatentDiffusion") -> None:
-        if not self.active:
-            return
-        dtype = getattr(torch, self.dtype)
-        self._teacher = (FrozenTeacher.copy_of(model, dtype) if self.source is None
-                         else FrozenTeacher.from_pretrained(self.source, model, dtype))
+        if self.active and self.bank is None:
+            super().take_teacher(model)
+        elif self.active and self.bank is not None:
+            self.bank.open(model, self._load_teacher, self.source, self.dtype, self.offload)
 
     def attach(self, model: "LatentDiffusion") -> None:
         student = model.get_submodule("unet")
         self._prior_loss_weight = model.prior_loss_weight
-        if self._teacher is None:
+        if self.bank is not None:
+            check_fixed(model)
+        if self._teacher is None and (self.bank is None or not self.active):
             return
-        if not self._checked:
+        if self._teacher is not None and not self._checked:
             self._find_pairs(self._teacher.unet, student)
         self._recorder = Recorder(student, [path for pairs in self._pairs.values() for path, _ in pairs])
 
@@ -148,12 +155,12 @@ class DenoiserDistiller(Distiller):
             yield
 
     def losses(self, step: Step) -> dict[str, Tensor]:
-        if self._teacher is None or self._recorder is None:
+        if self._recorder is None:
             return {}
         if step.prediction is None:
             raise RuntimeError("DenoiserDistiller.losses: the student has not run on this step.")
         wanted = [taught for pairs in self._pairs.values() for _, taught in pairs]
-        prediction, features = self._teacher.run(step, wanted)
+        prediction, features = self._ask(step, wanted)
         recorded, self._recorder.outputs = self._recorder.outputs, {}
         terms = {}
         for name, objective in self.active.items():
@@ -167,6 +174,14 @@ class DenoiserDistiller(Distiller):
                 self._prior_loss_weight)
         return terms
 
+    def _ask(self, step: Step, layers: list[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The teacher's output, from the bank where there is one, and the outputs of some of its layers."""
+        if self.bank is not None:
+            return self.bank.ask(step), {}
+        if self._teacher is None:
+            raise RuntimeError("DenoiserDistiller: there is no teacher; take_teacher has not been called.")
+        return self._teacher.run(step, layers)
+
     def _features(self, name: str, student: dict[str, Tensor],
                   teacher: dict[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         maps: Any = self.connectors[name] if name in self.connectors else [None] * len(self._pairs[name])
@@ -178,18 +193,16 @@ class DenoiserDistiller(Distiller):
 
     @contextmanager
     def shown(self, model: "LatentDiffusion") -> Iterator[None]:
-        if self._teacher is None:
+        with super().shown(model) if self.bank is None else self.bank.shown(model):
             yield
-            return
-        student = model.get_submodule("unet")
-        model.add_module("unet", self._teacher.unet)
-        try:
-            yield
-        finally:
-            model.add_module("unet", student)
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of the teacher's weights that are in memory at once, on the device that it runs on."""
+        return super().resident_bytes if self.bank is None else self.bank.resident_bytes
 
     def frozen_tensors(self) -> Mapping[str, Tensor]:
-        return {} if self._teacher is None else self._teacher.tensors()
+        return super().frozen_tensors() if self.bank is None else self.bank.frozen_tensors()
 
     def describe(self) -> str:
         if not self.active:
@@ -197,13 +210,9 @@ class DenoiserDistiller(Distiller):
         terms = ", ".join(
             f"{objective.weight:g} x {name}" + (f" ({len(self._pairs[name])} pairs)" if name in self._pairs else "")
             for name, objective in self.active.items())
-        return f"{self.source or 'a frozen copy of the UNet'} in {self.dtype}: {terms}"
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "DenoiserDistiller":
-        """The teacher goes where the model goes."""
-        if self._teacher is not None:
-            self._teacher.apply(fn)
-        return super()._apply(fn, recurse)
+        where = f", {self.bank.describe()}" if self.bank is not None else (
+            f", weights wait on the {self.offload}" if self.offload else "")
+        return f"{self.source or 'a frozen copy of the UNet'} in {self.dtype}{where}: {terms}"
 
 
 def _resolve(pairs: Any, student: nn.Module) -> tuple[tuple[str, str], ...]:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from diffkit.models.distillers.offload import OffloadedWeights, Place
 from diffkit.models.distillers.recorder import Recorder
+from diffkit.models.families.base import Conditioning
 from diffkit.models.step import Step
 from diffkit.utils.pretrained import as_the_user_named, resolve_pretrained
 
@@ -25,20 +27,23 @@ class FrozenTeacher:
     Args:
         unet: the teacher's network; frozen here.
         dtype: the number format of its weights.
+        offload: where its weights wait until their layer runs; None keeps them in the network.
     """
 
-    def __init__(self, unet: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, unet: nn.Module, dtype: torch.dtype, offload: Place | None = None) -> None:
         self.unet: Any = unet.requires_grad_(False).eval()
         for parameter in unet.parameters():  # to() of diffusers warns at each call
             parameter.data = parameter.data.to(dtype)
+        self._offloaded = None if offload is None else OffloadedWeights(unet, offload)
 
     @classmethod
-    def copy_of(cls, model: "LatentDiffusion", dtype: torch.dtype) -> "FrozenTeacher":
+    def copy_of(cls, model: "LatentDiffusion", dtype: torch.dtype, offload: Place | None = None) -> "FrozenTeacher":
         """The model's own UNet as it is now."""
-        return cls(deepcopy(model.get_submodule("unet")), dtype)
+        return cls(deepcopy(model.get_submodule("unet")), dtype, offload)
 
     @classmethod
-    def from_pretrained(cls, name: str, model: "LatentDiffusion", dtype: torch.dtype) -> "FrozenTeacher":
+    def from_pretrained(cls, name: str, model: "LatentDiffusion", dtype: torch.dtype,
+                        offload: Place | None = None) -> "FrozenTeacher":
         """The UNet of another pipeline; adapters of a step folder are merged into it.
 
         Raises:
@@ -51,25 +56,36 @@ class FrozenTeacher:
         if faults:
             raise ValueError(f"model.distiller.teacher {name!r} cannot teach {model.pretrained!r}: "
                              + "; ".join(faults) + ".")
-        return cls(parts["unet"], dtype)
+        return cls(parts["unet"], dtype, offload)
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of its weights that are in memory at once, on the device that it runs on."""
+        if self._offloaded is not None:
+            return self._offloaded.largest
+        return sum(parameter.nbytes for parameter in self.unet.parameters())
 
     def run(self, step: Step, layers: Iterable[str]) -> tuple[Tensor, dict[str, Tensor]]:
         """The teacher's prediction on a step, [B, C, h, w] in float32, and the outputs of some of its layers."""
-        recorder = Recorder(self.unet, layers)
-        with torch.inference_mode(), recorder:
-            dtype = self.unet.dtype
-            arguments = step.conditioning.to(dtype).unet_arguments()
-            prediction = self.unet(step.noisy_latents.to(dtype), step.timesteps, **arguments).sample.float()
-        # tensors of inference mode cannot be kept for the backward pass; their copies can
-        return prediction.clone(), {path: output.clone() for path, output in recorder.outputs.items()}
+        with Recorder(self.unet, layers) as recorder:
+            prediction = self.predict(step.noisy_latents, step.timesteps, step.conditioning)
+        return prediction, {path: output.clone() for path, output in recorder.outputs.items()}
+
+    def predict(self, noisy_latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        """The teacher's prediction, [B, C, h, w] in float32."""
+        dtype = self.unet.dtype
+        with torch.inference_mode():
+            arguments = conditioning.to(dtype).unet_arguments()
+            prediction = self.unet(noisy_latents.to(dtype), timesteps, **arguments).sample.float()
+        return prediction.clone()  # tensors of inference mode cannot be kept for the backward pass; their copies can
 
     def apply(self, move: Callable[[Tensor], Tensor]) -> None:
         """Does to the weights what is done to the model's: moves them to a device."""
         self.unet._apply(move)
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> Mapping[str, Tensor]:
         """Its weights, by name."""
-        return dict(self.unet.state_dict())
+        return dict(self.unet.state_dict()) if self._offloaded is None else self._offloaded
 
 
 def _differences(parts: Mapping[str, Any], model: "LatentDiffusion") -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDPMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler, UNet2DConditionModel
+from diffusers import DDPMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler, LCMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
 from diffkit.export.delta import apply_delta
@@ -171,3 +171,8 @@ def token_ids(tokenizer: Any, prompts: Sequence[str], device: torch.device) -> T
 def sampling_scheduler(noise_scheduler: DDPMScheduler) -> DPMSolverMultistepScheduler:
     """DPM-Solver++ (Lu et al. 2022) over the same noise schedule; 20 to 25 steps are enough."""
     return DPMSolverMultistepScheduler.from_config(noise_scheduler.config)
+
+
+def few_step_scheduler(noise_scheduler: DDPMScheduler) -> LCMScheduler:
+    """The sampler of consistency models (Luo et al. 2023) over the same noise schedule; 4 steps, no guidance."""
+    return LCMScheduler.from_config(noise_scheduler.config)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from diffkit.models.losses import content_mask, masked_losses, snr_of, weighted_mean
 from diffkit.models.objectives.base import Objective
+from diffkit.models.objectives.fixed_draws import FixedDraws
 from diffkit.models.step import Step
 from diffkit.registry import LOSSES, NOISES, OBJECTIVES, TIMESTEPS
 
@@ -34,11 +35,14 @@ class Denoising(Objective):
         timesteps: a config of TIMESTEPS; uniform by default.
         prediction_type: what the UNet predicts; None takes it from the model's scheduler.
         loss_weight: factor of this term beside a distiller's; 0 leaves the teacher alone.
+        fixed_draws: each picture comes with one of that many fixed latents, noises and timesteps, which follow from its
+            key, instead of new ones in each step. **This changes the algorithm**: the model sees far fewer noises, and
+            with few draws it may learn them by heart. It is what a distiller's ``bank`` needs. None draws anew.
     """
 
     def __init__(self, loss: dict | None = None, weighting: dict | None = None, noise: dict | None = None,
                  timesteps: dict | None = None, prediction_type: str | None = None,
-                 loss_weight: float = 1.0) -> None:
+                 loss_weight: float = 1.0, fixed_draws: int | None = None) -> None:
         super().__init__()
         if prediction_type not in (None, *PREDICTION_TYPES):
             raise ValueError(f"Denoising: prediction_type is {prediction_type!r}; allowed: {PREDICTION_TYPES}.")
@@ -48,6 +52,7 @@ class Denoising(Objective):
         self.timesteps = TIMESTEPS.build(timesteps or {"type": "UniformTimesteps"})
         self.prediction_type = prediction_type
         self.loss_weight = loss_weight
+        self.fixed_draws = None if fixed_draws is None else FixedDraws(fixed_draws)
 
     def losses(self, model: "LatentDiffusion", batch: dict[str, Any]) -> dict[str, Tensor]:
         step = self.prepare(model, batch)
@@ -60,20 +65,33 @@ class Denoising(Objective):
 
     def prepare(self, model: "LatentDiffusion", batch: dict[str, Any]) -> Step:
         """Encodes the batch and adds noise to it."""
-        latents = model.encode_images(batch["pixel_values"], batch.get("key"))
         scheduler = model.noise_scheduler
-        timesteps = self.timesteps(len(latents), scheduler.config.num_train_timesteps, device=latents.device)
-        noise = self.noise(latents)
+        latents, noise, added, timesteps = self._draw(model, batch)
         kind = self.prediction_type or scheduler.config.prediction_type
         snr = snr_of(scheduler.alphas_cumprod.to(latents.device), timesteps)
         weight = torch.ones_like(snr) if self.weighting is None else self.weighting(snr, kind)
         is_prior = batch.get("is_prior")
         return Step(
             latents=latents, noise=noise, timesteps=timesteps,
-            noisy_latents=scheduler.add_noise(latents, self.noise.perturb(noise), timesteps),
+            noisy_latents=scheduler.add_noise(latents, added, timesteps),
             conditioning=model.encode_prompts(batch), target=self._target(scheduler, kind, latents, noise, timesteps),
             is_prior=torch.zeros_like(timesteps, dtype=torch.bool) if is_prior is None else is_prior,
             sample_weight=weight, mask=self._mask(batch, latents))
+
+    def _draw(self, model: "LatentDiffusion", batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Latents, the noise to find, the noise that is added, and timesteps."""
+        keys, count = batch.get("key"), model.noise_scheduler.config.num_train_timesteps
+        if self.fixed_draws is None:
+            latents = model.encode_images(batch["pixel_values"], keys)
+            timesteps = self.timesteps(len(latents), count, device=latents.device)
+            noise = self.noise(latents)
+            return latents, noise, self.noise.perturb(noise), timesteps
+        generators = self.fixed_draws.generators(keys)
+        latents = model.encode_images(batch["pixel_values"], keys, generators)
+        timesteps = torch.cat([self.timesteps(1, count, latents.device, each) for each in generators])
+        noise = torch.cat([self.noise(latents[i:i + 1], each) for i, each in enumerate(generators)])
+        added = torch.cat([self.noise.perturb(noise[i:i + 1], each) for i, each in enumerate(generators)])
+        return latents, noise, added, timesteps
 
     def compare(self, step: Step, prior_loss_weight: float) -> Tensor:
         """The weighed loss of a step whose prediction is there."""

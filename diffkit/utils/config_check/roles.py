@@ -76,6 +76,7 @@ ROLES = (
     Role("model.pruner", "PRUNERS"),
     Role("model.quantizer", "QUANTIZERS"),
     Role("model.distiller", "DISTILLERS"),
+    Role("model.distiller.loss", "LOSSES"),
     Role(
         "model.distiller.objectives.*",
         untyped="diffkit.models.distillers.objective.DistillObjective",

@@ -12,6 +12,7 @@ from diffkit.datasets.image_text import ImageTextDataset
 from diffkit.datasets.pictures import PictureSet, open_pictures
 from diffkit.datasets.prior import PriorImages
 from diffkit.datasets.prompts import PromptDataset
+from diffkit.datasets.protocols import CustomConceptPrompts, DreamBoothPrompts
 from diffkit.datasets.sampler import DrawSampler
 from diffkit.datasets.shapes import CONCEPTS, ConceptPrompts, ShapesDataset, ShapesPrompts, ShapesScenes
 from diffkit.datasets.shard_sampler import ShardSampler
@@ -39,8 +40,10 @@ __all__ = [
     "ConceptDataset",
     "ConceptListDataset",
     "ConceptPrompts",
+    "CustomConceptPrompts",
     "Draw",
     "DrawSampler",
+    "DreamBoothPrompts",
     "FolderListing",
     "HubImageText",
     "ImageTextDataset",

@@ -5,6 +5,7 @@ from diffkit.engine.errors import DiskFullError, NonFiniteError, ResumeError, Wo
 from diffkit.engine.loops import PostTraining, StepLoop
 from diffkit.engine.optim import OptimWrapper
 from diffkit.engine.optim_constructor import Adam8bit, AdamW8bit, TrainableConstructor
+from diffkit.engine.picture_loop import PictureLoop
 from diffkit.engine.runner import Runner
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "DiskFullError",
     "NonFiniteError",
     "OptimWrapper",
+    "PictureLoop",
     "PostTraining",
     "ResumeError",
     "Runner",

@@ -8,6 +8,8 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 
+from diffkit.models.samplers import build_sampler, check_sampler
+
 
 @dataclass(frozen=True)
 class GenerationSettings:
@@ -19,6 +21,8 @@ class GenerationSettings:
         negative_prompt: what to steer away from.
         height: pixels; None takes the model's own size.
         width: pixels; None takes the model's own size.
+        sampler: one of :data:`~diffkit.models.samplers.SAMPLERS`; None keeps the pipeline's, which is DPM-Solver++ in
+            a training and in :func:`diffkit.apis.load_pipeline`.
     """
 
     num_inference_steps: int = 25
@@ -26,10 +30,12 @@ class GenerationSettings:
     negative_prompt: str | None = None
     height: int | None = None
     width: int | None = None
+    sampler: str | None = None
 
     def __post_init__(self) -> None:
         if self.num_inference_steps < 1:
             raise ValueError(f"num_inference_steps is {self.num_inference_steps}; it must be 1 or more.")
+        check_sampler(self.sampler)
 
     def updated(self, **changes: Any) -> "GenerationSettings":
         """A copy with the changes that are not None.
@@ -61,6 +67,9 @@ def generate(pipe: DiffusionPipeline, prompts: Sequence[str], seeds: Sequence[in
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts and {len(seeds)} seeds: one seed belongs to each prompt.")
     arguments = asdict(settings)
+    sampler = arguments.pop("sampler")
+    if sampler is not None:
+        pipe.scheduler = build_sampler(sampler, pipe.scheduler.config)
     negative = arguments.pop("negative_prompt")
     if negative is not None:
         arguments["negative_prompt"] = [negative] * len(prompts)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffkit.apis.load_pipeline import load_pipeline
+from diffkit.apis.model_identity import files_hash
 from diffkit.apis.quantized_pictures import pairs_with_float, verify_quantized
 from diffkit.utils.images import picture_grid, save_png, slug
 
@@ -98,6 +99,7 @@ def text_to_image(
         "num_inference_steps": num_inference_steps,
         "guidance_scale": guidance_scale,
         "dtype": str(pipe.dtype).removeprefix("torch."),
+        "model_hash": files_hash(pretrained, steps),
     }
     return _save(images, wanted, about, Path(out), images_num)
 

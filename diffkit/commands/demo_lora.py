@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the model that was trained: mini-sd, a folder or a hub name (default: what the first STEP says)",
     )
     add_loading(parser)
-    parser.add_argument("--out", default="demo.png", help="the picture's file (default: %(default)s)")
+    parser.add_argument("--out", default="demo.png", help="the picture's file, or the grid's (default: %(default)s)")
+    parser.add_argument("--images-num", "--images_num", type=int, default=1,
+                        help="pictures; several lie beside their grid, with captions (default: %(default)s)")
     add_sampling(parser)
 
 
@@ -33,6 +35,7 @@ def run(args: argparse.Namespace) -> None:
             weights=args.weight,
             vaemodel=args.vaemodel,
             allow_pickle=args.allow_pickle,
+            images_num=args.images_num,
             **sampling_options(args),
             out=args.out,
         )

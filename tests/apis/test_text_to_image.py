@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from diffkit.apis.model_identity import files_hash
 from diffkit.apis.text_to_image import demo_lora, text_to_image
 from diffkit.utils.images import read_png_metadata
 from tests.apis.test_load_pipeline import write_step
@@ -23,7 +24,8 @@ def test_pictures_grid_and_metadata(sd_folder, tmp_path):
     about = read_png_metadata(files[4])
     assert about == {
         "prompt": "A cat!", "seed": 6, "pretrained": str(sd_folder), "steps": [], "weights": None,
-        "guidance_scale": 3.0, "negative_prompt": None, "num_inference_steps": 2, "dtype": "float32"}
+        "guidance_scale": 3.0, "negative_prompt": None, "num_inference_steps": 2, "dtype": "float32",
+        "model_hash": files_hash(sd_folder, [])}
     assert Image.open(files[-1]).width > 3 * 160
 
 

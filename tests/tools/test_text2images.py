@@ -76,6 +76,7 @@ def test_demo_lora_makes_one_picture(calls, capsys):
         "weights": None,
         "vaemodel": None,
         "allow_pickle": False,
+        "images_num": 1,
         "out": "d.png",
         "height": 64,
         "width": 64,

@@ -26,6 +26,7 @@ COMMANDS = (
     "merge_concepts",
     "export_custom_diffusion",
     "build_prior",
+    "build_bank",
     "create_metadata",
     "measure",
     "sensitivity",

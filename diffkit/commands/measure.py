@@ -14,7 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
     add: dict[str, Callable[[argparse.ArgumentParser], None]] = {
         "mini-sd": _miniature, "mini-sdxl": _mini_sdxl, "concept-gate": _concept_gate, "dreambooth": _dreambooth,
-        "personalisation": _personalisation, "distillation": _distillation,
+        "personalisation": _personalisation, "distillation": _distillation, "consistency": _consistency,
+        "teacher-memory": _teacher_memory,
         "quantization": _quantization, "int8-speed": _int8_speed}
     helps = {
         "mini-sd": "what the miniature paints, what its VAE keeps, how fast it is",
@@ -22,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "concept-gate": "which concepts it can be taught",
         "dreambooth": "DreamBooth with and without prior pictures and caption dropout",
         "int8-speed": "how fast and how small quantised UNets are, beside other number formats",
+        "consistency": "pictures in 4 steps, before and after consistency distillation",
+        "teacher-memory": "bytes that a teacher takes, and what each way to save some of them saves",
         "distillation": "students without training, and with more and more of what a teacher tells them",
         "personalisation": "every way to personalise: concept, forgetting, size and cost",
         "quantization": "integers, calibrated and trained, beside the float model",
@@ -100,12 +103,34 @@ def _quantization(parser: argparse.ArgumentParser) -> None:
     _add_trainings(parser, None, work_dir="work_dirs/measure_quantization")
 
 
+def _consistency(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pretrained", metavar="MODEL", help="(default: that of the configs)")
+    parser.add_argument("--variants", nargs="+", metavar="NAME", help="of full and lora (default: both)")
+    parser.add_argument("--n", type=int, help="prompts (default: 128)")
+    parser.add_argument("--steps", type=int, help="of the few-step sampler (default: 4)")
+    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="of the trainings (default: 0 1 2)")
+    parser.add_argument("--work-dir", help="of the trainings (default: work_dirs/measure_consistency)")
+    _add_options(parser)
+
+
+def _teacher_memory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", help="of a distillation (default: mini_sd_distill_small)")
+    parser.add_argument("--variants", nargs="+", metavar="NAME",
+                        help="of task, float32, bfloat16, disk, checkpointing, all, output and bank (default: all)")
+    parser.add_argument("--batch-size", type=int, help="pictures of a step (default: 4)")
+    _add_options(parser)
+
+
 def _add_trainings(parser: argparse.ArgumentParser, ordinary: int | None, work_dir: str) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="of the trainings (default: 0 1 2)")
     parser.add_argument("--sampling-seeds", type=int, metavar="COUNT", help="(default: 4)")
     if ordinary is not None:
         parser.add_argument("--ordinary", type=int, metavar="COUNT", help=f"ordinary prompts (default: {ordinary})")
     parser.add_argument("--work-dir", help=f"of the trainings (default: {work_dir})")
+    _add_options(parser)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg-options", nargs="+", action="extend", type=key_value, metavar="KEY=VALUE",
                         help="override values of the config")
 
@@ -132,6 +157,12 @@ def run(args: argparse.Namespace) -> None:
         from diffkit.apis.measure.int8_speed import measure_int8_speed as measure  # type: ignore[assignment]
     elif args.kind == "personalisation":
         from diffkit.apis.measure.personalisation import measure_personalisation as measure  # type: ignore[assignment]
+    elif args.kind == "consistency":
+        from diffkit.apis.measure.consistency import measure_consistency as measure  # type: ignore[assignment]
+    elif args.kind == "teacher-memory":
+        from diffkit.apis.measure.teacher_memory import (  # type: ignore[assignment]
+            measure_teacher_memory as measure,
+        )
     elif args.kind == "distillation":
         from diffkit.apis.measure.distillation import measure_distillation as measure  # type: ignore[assignment]
     elif args.kind == "quantization":

@@ -42,10 +42,10 @@ def config(work_dir, max_iters, keep=1, every=2, interval=100, **checkpoint):
     return Config(cfg)
 
 
-def train(work_dir, max_iters, values, resume=False, hooks=(), **options):
+def train(work_dir, max_iters, values, resume=False, hooks=(), seed=3, **options):
     VALUES[:] = values
     cfg = config(work_dir, max_iters, **options)
-    cfg.resume = resume
+    cfg.resume, cfg.randomness = resume, {"seed": seed}
     cfg.custom_hooks = list(hooks)
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -96,6 +96,16 @@ def test_a_resumed_training_remembers_the_best(tmp_path):
     assert steps(tmp_path) == [1, 7]
     train(tmp_path, 4, [0.2, 0.3], interval=2)  # anew: the best of before does not count
     assert json.loads((tmp_path / "best.json").read_text())["value"] == 0.3
+
+
+def test_a_folder_of_another_training_is_not_taken_for_the_best(tmp_path):
+    train(tmp_path, 4, [0.1, 0.1], interval=2, keep=-1, seed=1)
+    other = load_tensors(tmp_path / "step1/state/model.safetensors")
+    train(tmp_path, 4, [0.9, 0.1], seed=2)  # writes no checkpoint of its own after two iterations
+    train(tmp_path / "alone", 4, [0.9, 0.1], seed=2)
+    kept, wanted = (load_tensors(folder / "step1/state/model.safetensors") for folder in (tmp_path, tmp_path / "alone"))
+    assert all(torch.equal(kept[name], wanted[name]) for name in wanted)
+    assert not all(torch.equal(kept[name], other[name]) for name in wanted)
 
 
 def test_mistakes_are_named(tmp_path):

@@ -40,6 +40,7 @@ class CheckpointHook(Hook):
         self.max_keep_ckpts = max_keep_ckpts
         self.best = None if save_best is None else BestCheckpoint(save_best, save_best_rule)
         self._metrics: dict[str, Any] = {}
+        self._written: int | None = None  # the step that this training wrote last
 
     def before_train(self, runner: Any) -> None:
         """Refuses to start without room for the first checkpoint; tells of another training's checkpoints.
@@ -80,12 +81,13 @@ class CheckpointHook(Hook):
         if self.best is None or not self.best.improved_by(self._metrics):
             return
         step = runner.iter - 1
-        if not step_folder(runner.work_dir, step).is_dir():
+        if self._written != step:  # a folder of this name may be another training's
             runner.train_loop.start_at(step)  # a checkpoint is named after the iteration that has just run
             try:
                 runner.save_step()
             finally:
                 runner.train_loop.start_at(step + 1)
+            self._written = step
         if runner.rank == 0:
             self.best.keep(runner.work_dir, step, self._metrics[self.best.metric])
             runner.logger.info(f"Best {self.best.metric} so far ({self.best.rule} is better): {self.best.value:.6g}, "
@@ -96,6 +98,7 @@ class CheckpointHook(Hook):
     def save(self, runner: Any) -> Path:
         """Writes the checkpoint and removes the ones that are too many; all processes must call it."""
         folder: Path = runner.save_step()
+        self._written = runner.iter
         if runner.rank == 0:
             best = None if self.best is None else self.best.step
             spared = None if best is None else step_folder(runner.work_dir, best)

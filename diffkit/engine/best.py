@@ -32,11 +32,17 @@ class BestCheckpoint:
         self.step: int | None = None
         self.value: float | None = None
 
-    def load(self, work_dir: str | Path) -> None:
-        """Takes what an earlier part of the training has found; nothing where that was another metric."""
+    def load(self, work_dir: str | Path, iteration: int) -> None:
+        """Takes what an earlier part of the training has found; nothing where that was another metric.
+
+        Args:
+            work_dir: where ``best.json`` lies.
+            iteration: iterations done; steps after that are not of this training.
+        """
         try:
             record = json.loads((Path(work_dir) / RECORD).read_text(encoding="utf-8"))
-            if (record["metric"], record["rule"]) == (self.metric, self.rule):
+            known = (record["metric"], record["rule"]) == (self.metric, self.rule)
+            if known and int(record["step"]) < iteration:
                 self.step, self.value = int(record["step"]), float(record["value"])
         except (OSError, ValueError, KeyError, TypeError):
             pass

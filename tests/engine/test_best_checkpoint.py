@@ -98,6 +98,13 @@ def test_a_resumed_training_remembers_the_best(tmp_path):
     assert json.loads((tmp_path / "best.json").read_text())["value"] == 0.3
 
 
+def test_what_came_after_the_step_that_is_resumed_does_not_count(tmp_path):
+    train(tmp_path, 6, [0.2, 0.3, 0.9], interval=2, keep=-1)
+    train(tmp_path, 6, [0.4, 0.6], interval=2, keep=-1, resume=str(tmp_path / "step1"))  # step5 is another one now
+    record = json.loads((tmp_path / "best.json").read_text())
+    assert (record["step"], record["value"]) == (5, 0.6)
+
+
 def test_a_folder_of_another_training_is_not_taken_for_the_best(tmp_path):
     train(tmp_path, 4, [0.1, 0.1], interval=2, keep=-1, seed=1)
     other = load_tensors(tmp_path / "step1/state/model.safetensors")

@@ -53,7 +53,7 @@ class CheckpointHook(Hook):
                 raise ValueError("default_hooks.checkpoint.save_best needs a validation: give val_dataloader, val_cfg "
                                  "and val_evaluator")
             if runner.iter > 0:
-                self.best.load(runner.work_dir)
+                self.best.load(runner.work_dir, runner.iter)
         if runner.rank != 0:
             return
         if self.best is not None and runner.iter == 0:

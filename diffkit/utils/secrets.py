@@ -5,8 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
-_NAMES = {"api_key", "apikey", "password", "secret", "hf_token", "hub_token", "auth_token", "access_token"}
+_NAME = re.compile(r"(.*[_-])?(api[_-]?keys?|passwords?|passwd|secrets?|secret[_-]key)"
+                   r"|(.*[_-])?(hf|hub|huggingface|auth|access|api|bearer|wandb)[_-]token", re.IGNORECASE)
 HIDDEN = "***"
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a key is called like a password or an access token; ``placeholder_token`` and its like are words."""
+    return _NAME.fullmatch(name) is not None
 
 
 def without_secrets(value: Any, name: str = "") -> Any:
@@ -23,6 +29,6 @@ def without_secrets(value: Any, name: str = "") -> Any:
         items = [without_secrets(item, name) for item in value]
         same = all(new is old for new, old in zip(items, value, strict=True))
         return value if same else type(value)(items)
-    if isinstance(value, str) and value and name.lower() in _NAMES:
+    if isinstance(value, str) and value and is_secret_name(name):
         return HIDDEN
     return TOKEN.sub(HIDDEN, value) if isinstance(value, str) and TOKEN.search(value) else value

@@ -114,6 +114,14 @@ def test_figures_and_numbers():
     assert [count(x) for x in (900, 3738080, 338.6e9)] == ["900", "3.74 M", "339 G"]
 
 
+def test_secrets_are_hidden_and_words_are_not(tmp_path):
+    token = "hf_" + "Secret" * 6
+    shown = {"model.tuners.word.placeholder_token": "'<dog>'", "model.tuners.word.initializer_token": "'dog'"}
+    hidden = {"hub.token": "'abc'", "a.hf_token": "'abc'", "a.password": "'abc'", "a.wandb_api_keys.0": "'abc'"}
+    (run,) = read_runs([work_dir(tmp_path / "one", config={**shown, **hidden, "a.root": f"'https://me:{token}@hub'"})])
+    assert run.config == {**shown, **dict.fromkeys(hidden, "(hidden)"), "a.root": "'https://me:***@hub'"}
+
+
 def test_rows_of_configs_and_metrics(folders):
     runs = read_runs(folders)
     assert config_rows(runs) == [

@@ -13,12 +13,12 @@ from diffkit.engine.checkpoint import list_steps
 from diffkit.engine.config_diff import flat_config
 from diffkit.engine.files import files_below
 from diffkit.utils.images import PNG_KEY
+from diffkit.utils.secrets import HIDDEN, TOKEN, is_secret_name
 from diffkit.utils.step_folder import StepFolder, read_step_folder
 
 Curve = list[tuple[int, float]]
 
 _SAMPLE = re.compile(r"step(\d+)_(\d+)_.*\.png")
-_SECRET = re.compile(r"(^|[._-])(token|secret|password|passwd|api_?key)s?($|[._-])", re.IGNORECASE)
 _MAX_JSON = 4_000_000  # bytes of a file of metrics
 
 
@@ -161,7 +161,12 @@ def _read_text_config(file: Path) -> dict[str, str]:
 
 
 def _without_secrets(leaves: dict[str, str]) -> dict[str, str]:
-    return {key: "(hidden)" if _SECRET.search(key) else text for key, text in leaves.items()}
+    return {key: "(hidden)" if any(map(_is_secret, key.split("."))) else TOKEN.sub(HIDDEN, text)
+            for key, text in leaves.items()}
+
+
+def _is_secret(name: str) -> bool:
+    return name.lower() == "token" or is_secret_name(name)  # a page is passed on: a bare token is hidden too
 
 
 def _samples(folder: Path) -> list[Sample]:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -175,4 +176,5 @@ def sampling_scheduler(noise_scheduler: DDPMScheduler) -> DPMSolverMultistepSche
 
 def few_step_scheduler(noise_scheduler: DDPMScheduler) -> LCMScheduler:
     """The sampler of consistency models (Luo et al. 2023) over the same noise schedule; 4 steps, no guidance."""
-    return LCMScheduler.from_config(noise_scheduler.config)
+    known = signature(LCMScheduler).parameters  # from_config would warn of all others
+    return LCMScheduler(**{name: value for name, value in noise_scheduler.config.items() if name in known})

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,7 @@ def hub_card(step: StepFolder, repo: str, *, base: str | None, license: str | No
     """
     config = run_config(step.path)
     license = license or LICENSES.get(base or "")
-    named = json.dumps(step.path.resolve().parent.name)
-    parts = [_header(step, base, license), f"# {json.loads(named)}\n",
+    parts = [_header(step, base, license), f"# {step.path.resolve().parent.name}\n",
              f"{_what(step)}, made with diffkit {__version__}" + (f" on `{base}`" if base else "") + ".\n",
              _gallery(pictures or {}), "## Loading it\n", _loading(step, repo, base), _section("Data", _data(config)),
              _section("Settings", _settings(step, config)), _section("Metrics", _figures(step, metrics)),
@@ -112,9 +112,9 @@ def _loading(step: StepFolder, repo: str, base: str | None) -> str:
     by_diffusers = not step.quantized and (step.is_pipeline or readable)
     blocks = ["```python\n" + "\n".join(lines) + "\n```\n"] if by_diffusers else []
     guidance = "--quantized" if step.quantized else "--pretrained" if step.is_pipeline else "--step"
-    prompt = next((str(each) for each in step.info.get("prompts", ())), "a photo").replace('"', "'")
+    prompt = next((" ".join(str(each).split()) for each in step.info.get("prompts", ())), "a photo")
     blocks.append("With diffkit:\n\n```bash\n" f"hf download {repo} --local-dir {name}\n"
-                  f'diffkit text2images {guidance} {name} --caption "{prompt}"\n```\n')
+                  f"diffkit text2images {guidance} {name} --caption {shlex.quote(prompt)}\n```\n")
     return "\n".join(blocks)
 
 

@@ -98,6 +98,8 @@ def _copy(folder: StepFolder, target: Path, base: str | None) -> None:
         (target / place).parent.mkdir(parents=True, exist_ok=True)
         if path.name in ("diffkit.json", "adapter_config.json", "quantization.json"):
             _write_named(path, target / place, base)
+        elif path.name in ("model_index.json", "config.json"):
+            _write_nameless(path, target / place)
         else:
             shutil.copyfile(path, target / place)
 
@@ -109,6 +111,16 @@ def _write_named(path: Path, target: Path, base: str | None) -> None:
             content[key] = base
     if isinstance(content.get("source"), dict) and "pretrained" in content["source"]:
         content["source"]["pretrained"] = base
+    target.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_nameless(path: Path, target: Path) -> None:
+    """Copies a config of diffusers, without the folder of this machine that it was loaded from."""
+    content = read_json(path)
+    if content.get("_name_or_path") is None or is_hub_id(content["_name_or_path"]):
+        shutil.copyfile(path, target)
+        return
+    del content["_name_or_path"]
     target.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

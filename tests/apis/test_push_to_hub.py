@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 
 import pytest
 import torch
@@ -156,12 +157,25 @@ def test_whole_pipelines_and_arguments(run, tmp_path):
     card = (tmp_path / "dry/README.md").read_text()
     assert '.from_pretrained("me/my-model")' in card and "base_model" not in card
     assert (tmp_path / "dry/unet/diffusion_pytorch_model.safetensors").is_file()
+    for name in ("model_index.json", "unet/config.json", "vae/config.json"):
+        content = json.loads((pipeline / name).read_text())
+        (pipeline / name).write_text(json.dumps({**content, "_name_or_path": "/home/me/sd"}))
+    push_to_hub(pipeline, "me/my-model", dry_run=tmp_path / "named")
+    assert "/home/me" not in "".join(path.read_text() for path in (tmp_path / "named").rglob("*.json"))
     with pytest.raises(ValueError, match="must be owner/name"):
         push_to_hub(run, "my-model")
     with pytest.raises(ValueError, match="no folder with something"):
         push_to_hub(tmp_path, "me/my-model")
     with pytest.raises(ValueError, match="no file"):
         push_to_hub(run, "me/my-model", metrics=[tmp_path / "none.json"])
+
+
+def test_the_command_on_the_card_takes_any_prompt(run, tmp_path):
+    path, prompt = run / "diffkit.json", "a \"$5\" bill of `me`, it's new"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "prompts": [prompt]}))
+    push_to_hub(run, "me/my-model", dry_run=tmp_path / "dry")
+    (line,) = [line for line in (tmp_path / "dry/README.md").read_text().splitlines() if "--caption" in line]
+    assert shlex.split(line)[-1] == prompt and "$" not in line.partition("'")[0]
 
 
 def test_configs_are_read_as_data(run, tmp_path):

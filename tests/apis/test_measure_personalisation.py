@@ -65,6 +65,18 @@ def test_an_exam_says_what_it_asks(sd_folder):
                      "pictures_of_each_concept": 48, "ordinary_prompts": 10}
 
 
+def test_a_model_whose_weights_are_all_trained_takes_the_base_s_place(sd_folder, tmp_path, monkeypatch):
+    """Its step folder is a whole pipeline, under which nothing can be put."""
+    monkeypatch.setattr(exam, "SETTINGS", FEW)
+    cfg = load_config("mini_sd_dreambooth", work_dir=tmp_path, cfg_options={
+        "model.pretrained": str(sd_folder), "train_cfg.max_iters": 1, "train_dataloader.dataset.resolution": 32,
+        "train_dataloader.dataset.num_class_images": 0, "train_dataloader.dataset.class_prompt": None,
+        "custom_hooks": []})
+    step, _ = training.train_once(cfg)
+    scores = Exam(str(sd_folder), {"striped_ring": None}, 1, 1, 2, print).take([step])
+    assert scores["concept"]["hit_n"] == 8 and scores["ordinary"]["sc_n"] == 2
+
+
 def test_a_failed_training_names_its_log(sd_folder, tmp_path):
     cfg = load_config("mini_sd_textual_inversion", work_dir=tmp_path, cfg_options={"model.pretrained": str(sd_folder)})
     with pytest.raises(RuntimeError, match=r"ended with status \d+; see .*measured.log"):

@@ -50,7 +50,7 @@ class Exam:
             ``concept``: of all concepts together, ``concepts``: of each, ``hit_by_sampling_seed``, ``ordinary``, and
             ``ordinary_taken_for_concept``: the share of ordinary pictures that show a concept.
         """
-        pipe = load_pipeline(self.pretrained, steps)
+        pipe = load_pipeline(None if steps else self.pretrained, steps)
         painted = [(concept, [sample(pipe, prompts, SETTINGS, say=self.say) for prompts in groups])
                    for concept, groups in self.asked]
         ordinary = sample(pipe, self.ordinary, SETTINGS, say=self.say)
@@ -69,7 +69,7 @@ class Exam:
 
     def show(self, steps: Sequence[Path]) -> Samples:
         """A picture of each concept on each background."""
-        pipe = load_pipeline(self.pretrained, steps)
+        pipe = load_pipeline(None if steps else self.pretrained, steps)
         return [{**each, "concept": concept} for concept, groups in self.asked for each in sample(
             pipe, ConceptPrompts(concept, len(groups[0].backgrounds), groups[0].subject), SETTINGS)]
 

@@ -50,9 +50,9 @@ class QuantizationExam:
         if prompts < pictures:
             raise ValueError(f"prompts is {prompts} and pictures {pictures}: pictures are the first of the prompts'")
         self.pretrained, self.say = pretrained, say
-        self.settings = {"weights": report.pretrained_digest(pretrained), "predictions": predictions,
-                         "pictures": pictures, "prompts": prompts, "seed": SEED, "sampler": "DDIM",
-                         **SETTINGS}
+        self.settings: dict[str, Any] = {
+            "weights": report.pretrained_digest(pretrained), "predictions": predictions, "pictures": pictures,
+            "prompts": prompts, "seed": SEED, "sampler": "DDIM", **SETTINGS}
         self.prompts = ShapesPrompts(prompts, SEED, "train", "mixed")
         self._model: Any = None
         self._probe: Any = None
@@ -99,7 +99,7 @@ class QuantizationExam:
         batches = [model.data_preprocessor(collate_samples(
             [data[i] for i in range(first, min(first + BATCH, len(data)))]), False)
             for first in range(0, len(data), BATCH)]
-        prompts = [self.prompts[i] for i in range(len(self.prompts))]
+        prompts: list[dict[str, Any]] = [self.prompts[i] for i in range(len(self.prompts))]
         with preserved_randomness():
             probe = Probe.of_batches(model, batches, [item["prompt"] for item in prompts], SEED, BATCH, SETTINGS)
         self._probe = Probe(probe.steps, probe.prompts, [int(item["seed"]) for item in prompts], BATCH, SETTINGS)

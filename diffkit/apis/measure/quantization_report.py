@@ -17,7 +17,8 @@ def quantization_table(results: Mapping[str, Any], arms: Mapping[str, Any]) -> s
     """The results as Markdown: a line for each arm, and below it the models that learned a word first."""
     runs = {name: list(results["runs"][name].values()) for name in arms if results["runs"].get(name)}
     base = results["float"]
-    rows = [("FP32", "-", "-", "0", "-", "-", report.share(base["prompts"], "sc"), "1.00", "-")]
+    rows: list[tuple[str, ...]] = [
+        ("FP32", "-", "-", "0", "-", "-", report.share(base["prompts"], "sc"), "1.00", "-")]
     rows += [_row(name, arms[name], runs, base) for name in runs if not arms[name].after]
     text = report.table(_HEAD, rows) + "\n" + _notes(results["exam"], base)
     words = [name for name in runs if arms[name].after]

@@ -1,5 +1,6 @@
 """A UNet as an ONNX file, its quantisation as operations that ONNX has for it."""
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,16 +43,16 @@ def write_onnx(network: nn.Module, folder: Path) -> Path:
     layers = len(quantized_layers(network))
     freeze(network.float().eval(), _OnnxLayer)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / MODEL_FILE
-    _trace(network, examples, path)
-    model = onnx.load(str(path))
+    with tempfile.TemporaryDirectory(dir=folder) as traced:  # torch puts large models into many files
+        _trace(network, examples, Path(traced) / MODEL_FILE)
+        model = onnx.load(str(Path(traced) / MODEL_FILE))
     kept = sum(value.data_type == onnx.TensorProto.INT8 for value in model.graph.initializer)
     if kept != layers:
         raise ValueError(f"the ONNX file keeps the integers of {kept} of {layers} quantised layers: torch "
                          f"{torch.__version__} cannot be used here.")
-    for file in folder.iterdir():  # torch puts large models into many files
-        file.unlink()
-    onnx.save_model(model, str(path), save_as_external_data=True, location=f"{MODEL_FILE}_data", size_threshold=1024)
+    path, data = folder / MODEL_FILE, f"{MODEL_FILE}_data"
+    (folder / data).unlink(missing_ok=True)  # onnx would append to it
+    onnx.save_model(model, str(path), save_as_external_data=True, location=data, size_threshold=1024)
     onnx.checker.check_model(str(path))
     return path
 

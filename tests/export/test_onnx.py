@@ -85,4 +85,6 @@ def test_float_unets_too(tmp_path):
     unet = UNet2DConditionModel(**SD).eval()
     inputs = example_inputs(dict(unet.config))
     wanted = call(unet, inputs)
+    (tmp_path / "notes.txt").write_text("mine")
     assert relative(run(session(write_onnx(unet, tmp_path), "ORT_ENABLE_ALL"), inputs), wanted) < 1e-10
+    assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "model.onnx_data", "notes.txt"}

@@ -59,18 +59,34 @@ def load_tensors_of(weights: str, metric: str, source: str, allow_pickle: bool =
     path = Path(weights).expanduser()
     if not path.is_file():
         raise MetricWeightsError(f"{metric}: weights={weights!r} is no file. {source}")
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    if not allow_pickle:
+    if path.suffix != ".safetensors" and not allow_pickle:
         raise MetricWeightsError(
             f"{metric}: weights={weights!r} is no .safetensors file. Give allow_pickle=True to read it (tensors alone, "
             "no code), or convert it: "
             "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'FILE.safetensors')")
-    import torch
+    tensors = _read(path, f"{metric}: weights={weights!r}")
+    if not isinstance(tensors, dict):
+        raise MetricWeightsError(f"{metric}: weights={weights!r} holds no tensors by name. {source}")
+    return {name: value for name, value in tensors.items() if hasattr(value, "shape")}
 
-    return torch.load(path, map_location="cpu", weights_only=True)
+
+def _read(path: Path, what: str) -> Any:
+    """The content of a file of tensors; whatever the libraries raise becomes one message."""
+    from pickle import UnpicklingError
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise MetricWeightsError(f"{what} cannot be read: it holds more than tensors, or is damaged") from error
+    except (OSError, ValueError, RuntimeError, EOFError, SafetensorError) as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise MetricWeightsError(f"{what} cannot be read: {said[0]}") from error
 
 
 def load_strictly(network: Any, tensors: "dict[str, Tensor]", weights: str, metric: str) -> None:

@@ -190,6 +190,10 @@ def test_lpips_is_its_formula(tmp_path):
     (lambda folder: Lpips("x", net="squeeze"), "net must be one of alex, vgg"),
     (lambda folder: Inception(str(folder / "no.pth")), "Fetch pt_inception-2015-12-05"),
     (lambda folder: Inception(str(folder / "a.pth")), "Give allow_pickle=True"),
+    (lambda folder: Inception(str(folder / "page.safetensors")), r"page\.safetensors' cannot be read"),
+    (lambda folder: Inception(str(folder / "page.pth"), allow_pickle=True), r"page\.pth' cannot be read"),
+    (lambda folder: Inception(str(folder / "code.pth"), allow_pickle=True), r"code\.pth' cannot be read"),
+    (lambda folder: Inception(str(folder / "list.pth"), allow_pickle=True), r"list\.pth' holds no tensors by name"),
     (lambda folder: Inception("x", "other"), "preprocessing must be one of"),
     (lambda folder: METRICS.build({"type": "InceptionQuality", "weights": "x", "real": str(folder / "none")}),
      "neither a folder of real pictures"),
@@ -201,5 +205,9 @@ def test_what_is_missing_is_named(build, message, tmp_path):
     save_file({name: value for name, value in network.state_dict().items() if name != "lin1.model.1.weight"},
               tmp_path / "half.safetensors")
     torch.save({}, tmp_path / "a.pth")
+    for name in ("page.safetensors", "page.pth"):  # what a browser saves in the place of a file
+        (tmp_path / name).write_text("<!DOCTYPE html><html><body>Not found</body></html>")
+    torch.save(network, tmp_path / "code.pth")
+    torch.save([torch.zeros(2)], tmp_path / "list.pth")
     with pytest.raises((MetricWeightsError, ValueError), match=message):
         build(tmp_path)

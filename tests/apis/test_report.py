@@ -143,7 +143,8 @@ def test_a_chart_puts_values_where_they_belong():
     xs, ys = zip(*points, strict=True)
     assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1]) and ys[0] - ys[1] == pytest.approx(ys[1] - ys[2], abs=0.11)
     assert ys[0] > ys[2] and max(ys) < 210  # larger is higher
-    assert "<polygon" in chart and "logarithmic" not in chart
+    assert "<polygon" in chart and "logarithmic" not in chart and "legend" not in chart
+    assert "legend" in line_chart("loss", [Series("a", [(0, 1.0)]), Series("b", [])])  # of two trainings one has it
     steep = line_chart("loss", [Series("a", [(0, 1.0), (1, 10.0), (2, 100.0)])])
     ys = [y for _, y in points_of(steep, "line c0")]
     assert ys[0] - ys[1] == pytest.approx(ys[1] - ys[2], abs=0.11) and "logarithmic" in steep

@@ -75,6 +75,7 @@ class _Axis:
 
 def line_chart(title: str, series: Sequence[Series]) -> Html | None:
     """A chart of lines over iterations, with its legend where there is more than one; None without points."""
+    several = len(series) > 1  # then a line says whose it is, though it may be alone
     series = [each for each in series if each.points]
     if not series:
         return None
@@ -86,7 +87,7 @@ def line_chart(title: str, series: Sequence[Series]) -> Html | None:
         "svg", tag("title", _described(title, series)), _grid(x, y), [_line(each, x, y) for each in series],
         viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img")
     note = tag("span", "logarithmic", class_="note") if logarithmic else None
-    legend = tag("ul", [_entry(each) for each in series], class_="legend") if len(series) > 1 else None
+    legend = tag("ul", [_entry(each) for each in series], class_="legend") if several else None
     return tag("figure", tag("figcaption", title, " " if note else None, note), drawing, legend, class_="chart")
 
 

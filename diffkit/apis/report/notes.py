@@ -29,7 +29,8 @@ def _of_models(measured: Sequence[Model], wanted: Comparison) -> list[str]:
         f"{latents[0]} x {latents[1]} latents ({width} x {height} pixels) and {tokens} tokens; a step with guidance "
         "makes two calls. The first figure counts convolutions and linear layers, as the tables of BK-SDM do; the "
         "second one the products of attention too. Adapters, text encoders and VAE are not counted.",
-        f"Time: one picture alone, from prompt to pixels, after a first call of two steps; {wanted.repeats} times.",
+        f"Time: one picture alone, from prompt to pixels, after a first call of two steps; {wanted.repeats} times. It "
+        "is that of the clock: beside other work on the machine it says little.",
         "Memory: each model had a process of its own. The figure is the largest resident memory of that whole process "
         "(VmHWM on Linux, else ru_maxrss) while the model was loaded and painted one picture at a time. Interpreter "
         "and libraries are in it; what they took before the model was loaded is given below it.",

@@ -12,6 +12,7 @@ from diffkit.apis.report.style import STYLE
 
 #: Nothing from outside, and no script, even if a text should get past the escaping.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_BAR = 6.0  # rem of the longest bar of a row: the same in all columns, whatever their width
 _LAST = ("lr", "time", "data_time", "memory")  # curves that one looks at last
 
 
@@ -141,7 +142,7 @@ def _row(head: Sequence[str], row: Row, differing: bool) -> Html:
     for number, text in enumerate(texts):
         bar = None
         if bars is not None and bars[number] is not None:
-            bar = tag("div", class_="bar c0", style=f"width:{100 * (bars[number] or 0):.1f}%")
+            bar = tag("div", class_="bar c0", style=f"width:{_BAR * (bars[number] or 0):.2f}rem")
         other = True if differing and text != texts[0] else None
         cells.append(tag("td", _spread(text), bar, data_of=head[number + 1], class_="differs" if other else None))
     return tag("tr", tag("th", name, scope="row"), cells)

@@ -60,6 +60,7 @@ tbody th {{
 }}
 .config td {{ overflow-wrap: anywhere; min-width: 8rem; }}
 .config tbody th {{ min-width: 9rem; }}
+td {{ overflow-wrap: anywhere; min-width: 7rem; }}
 td.differs {{ background: var(--mark); }}
 td .spread {{ color: var(--soft); white-space: nowrap; }}
 .bar {{ height: .3rem; border-radius: .15rem; background: var(--line); margin-top: .3rem; min-width: 1px; }}
@@ -95,7 +96,7 @@ footer {{ margin-top: 3rem; border-top: 1px solid var(--rule); padding-top: .6re
 @media (max-width: 40rem) {{
   table {{ font-size: .875rem; }}
   th, td {{ padding: .4rem .55rem; }}
-  tbody th {{ max-width: 8.5rem; }}
+  tbody th {{ min-width: 8.5rem; max-width: 8.5rem; }}
   .config table, .config tbody, .config tr, .config td, .config tbody th {{ display: block; }}
   .config thead {{ display: none; }}
   .config tbody th {{ position: static; max-width: none; border: 0; padding-bottom: 0; }}
@@ -123,6 +124,7 @@ footer {{ margin-top: 3rem; border-top: 1px solid var(--rule); padding-top: .6re
   th, td {{ padding: .25rem .4rem; }}
   thead th {{ min-width: 0; }}
   tbody th {{ position: static; }}
+  td, tbody th {{ min-width: 0; }}
   .config td, .config tbody th {{ min-width: 0; }}
   .strip {{ grid-auto-flow: row; grid-template-columns: repeat(auto-fill, minmax(28mm, 1fr)); }}
   .charts {{ grid-template-columns: repeat(2, 1fr); }}

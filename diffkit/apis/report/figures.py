@@ -50,7 +50,7 @@ def number(value: float) -> str:
     """Four digits, as people read them: ``0.9654``, ``12.3``, ``1,240``, ``2.1e-05``."""
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
-    if 1e-3 <= abs(value) < 1e4:
+    if 1e-3 <= abs(value) < 9999.5:  # what is more has five digits when it is rounded
         return f"{value:.4g}"
     return f"{value:.3g}" if abs(value) < 1 else f"{value:,.0f}"
 
@@ -58,7 +58,7 @@ def number(value: float) -> str:
 def count(value: float, unit: str = "") -> str:
     """A large number with a prefix of thousands: ``3.74 M``."""
     for prefix in ("", "k", "M", "G"):
-        if abs(value) < 1000:
+        if abs(value) < 999.5:
             return f"{value:.3g} {prefix}{unit}".strip()
         value /= 1000
     return f"{value:.3g} T{unit}"

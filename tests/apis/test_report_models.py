@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
-from diffkit.apis.report.models import Comparison, compare, read_models
+from diffkit.apis.report.models import Comparison, compare, models_of_runs, read_models
 from diffkit.apis.report.painter import peak_memory
+from diffkit.apis.report.run import read_runs
 from diffkit.apis.report.writing import write_report
 from diffkit.evaluation import count_parameters, unet_macs
 from tests.tiny import tiny_sd_pipeline
@@ -62,6 +63,16 @@ def test_a_process_that_ends_is_told(sd_folder, monkeypatch):
     monkeypatch.setattr("diffkit.apis.report.models.sys.executable", "/bin/false")
     compare([model], Comparison(["a"]), say=lambda line: None)
     assert model.fault == "the process that painted ended with status 1" and not model.pictures
+
+
+def test_the_names_of_folders_may_hold_equals_signs(sd_folder, tmp_path):
+    step = tmp_path / "lr=1e-4" / "step1"
+    shutil.copytree(sd_folder, step)
+    (step / "diffkit.json").write_text(json.dumps({"base": str(sd_folder)}))
+    (run,) = read_runs([step.parent])
+    base, trained = read_models(models_of_runs([run]))
+    assert (base.label, base.name) == ("base", str(sd_folder)) and trained.name == str(step)
+    assert trained.label == "lr:1e-4"
 
 
 def test_a_job_is_plain_json(tmp_path):

@@ -115,7 +115,7 @@ def models_of_runs(runs: Sequence[Run]) -> list[str]:
         base = folders[-1].base
         if base and base not in [name.rpartition("=")[2] for name in names]:
             names.append(base if names else f"base={base}")
-        names.append(f"{run.name}={folders[-1].path}")
+        names.append(f"{run.name.replace('=', ':')}={folders[-1].path}")
     return names
 
 

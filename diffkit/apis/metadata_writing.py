@@ -137,12 +137,20 @@ def _change(path: Path, rows: Mapping[str, Sequence[str]], column: str, overwrit
         return "unchanged"
     if overwrite:
         return "replaced"
-    kept = old is not None and all(row in new for row in old)
-    if not kept:
-        lost = "it cannot be read" if old is None else (
-            f"{sum(row not in new for row in old)} of its {len(old)} rows would change or go")
+    lost = "it cannot be read" if old is None else _lost(old, new)
+    if lost:
         raise ValueError(f"{printable(path)} is there already, and {lost}: --overwrite replaces it all the same")
     return "extended"
+
+
+def _lost(old: Sequence[Any], new: Sequence[Mapping[str, Any]]) -> str:
+    """How many rows of a file would not be in the new one, in words; empty where all are."""
+    by_name = {row["file_name"]: row for row in new}
+    gone = 0
+    for row in old:
+        name = row.get("file_name") if isinstance(row, dict) else None
+        gone += not isinstance(name, str) or by_name.get(name) != row
+    return f"{gone} of its {len(old)} rows would change or go" if gone else ""
 
 
 def _old_rows(path: Path) -> list[dict[str, Any]] | None:

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -14,6 +15,8 @@ from diffkit.evaluation.inception import Inception
 from diffkit.evaluation.shares import require
 from diffkit.registry import METRICS
 
+#: Of a picture, by the Inception network.
+FEATURES = 2048
 get_inception = functools.lru_cache(maxsize=2)(Inception)
 
 
@@ -52,7 +55,7 @@ class InceptionQuality(BaseMetric):
         for name, value in (("subsets", subsets), ("splits", splits)):
             if value < 1:
                 raise ValueError(f"{name} must be 1 or more, got {value}")
-        self.real = None if real is None else _found(real)
+        self.real = None if real is None else _found(real, subset_size)
         self.inception = get_inception(weights, preprocessing, device, allow_pickle)
         self.subsets, self.subset_size, self.splits = subsets, subset_size, splits
 
@@ -78,9 +81,7 @@ class InceptionQuality(BaseMetric):
         if path is None:
             return {}
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                mean, covariance = file["mu"], file["sigma"]
-            return {"fid": frechet_distance(*moments(features), mean, covariance), "fid_n": len(features)}
+            return {"fid": frechet_distance(*moments(features), *_statistics(path)), "fid_n": len(features)}
         real = self._real_features(path)
         distances = kernel_distances(real, features, self.subsets, self.subset_size)
         return {"fid": frechet_distance(*moments(features), *moments(real)), "fid_n": len(features),
@@ -97,13 +98,36 @@ def picture_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
-def _found(real: str) -> Path:
+def _found(real: str, subset_size: int) -> Path:
+    """The path of the real pictures; what would fail after all pictures are made fails here."""
     path = Path(real).expanduser()
     if path.is_dir():
-        if len(picture_files(path)) > 1:
-            return path
-        raise ValueError(f"real={real!r} holds fewer than two pictures")
+        count = len(picture_files(path))
+        if count < 2:
+            raise ValueError(f"real={real!r} holds fewer than two pictures")
+        if count < subset_size:
+            raise ValueError(f"real={real!r} holds {count} pictures, and subset_size is {subset_size}: it can be "
+                             f"{count} at most")
+        return path
     if path.is_file() and path.suffix == ".npz":
+        _statistics(path)
         return path
     raise ValueError(f"real={real!r} is neither a folder of real pictures nor an .npz file with their mu and sigma "
                      "(python -m pytorch_fid --save-stats FOLDER FILE.npz writes one)")
+
+
+def _statistics(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance that pytorch-fid wrote.
+
+    Raises:
+        ValueError: the file cannot be read, or holds something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files if name in ("mu", "sigma")}
+    except (OSError, ValueError, AttributeError, BadZipFile) as error:
+        raise ValueError(f"real={str(path)!r} cannot be read: {str(error).splitlines()[0]}") from error
+    for name, shape in (("mu", (FEATURES,)), ("sigma", (FEATURES, FEATURES))):
+        if name not in found or found[name].shape != shape:
+            raise ValueError(f"real={str(path)!r} has no {name!r} of {list(shape)} numbers")
+    return found["mu"], found["sigma"]

@@ -197,6 +197,12 @@ def test_lpips_is_its_formula(tmp_path):
     (lambda folder: Inception("x", "other"), "preprocessing must be one of"),
     (lambda folder: METRICS.build({"type": "InceptionQuality", "weights": "x", "real": str(folder / "none")}),
      "neither a folder of real pictures"),
+    (lambda folder: METRICS.build({"type": "InceptionQuality", "weights": "x", "real": str(folder / "few")}),
+     "holds 2 pictures, and subset_size is 1000"),
+    (lambda folder: METRICS.build({"type": "InceptionQuality", "weights": "x", "real": str(folder / "other.npz")}),
+     r"other.npz' has no 'mu' of \[2048\]"),
+    (lambda folder: METRICS.build({"type": "InceptionQuality", "weights": "x", "real": str(folder / "page.npz")}),
+     r"page.npz' cannot be read"),
     (lambda folder: METRICS.build({"type": "Diversity", "distance": "colour"}), "distance must be one of")])
 def test_what_is_missing_is_named(build, message, tmp_path):
     from safetensors.torch import save_file
@@ -205,7 +211,11 @@ def test_what_is_missing_is_named(build, message, tmp_path):
     save_file({name: value for name, value in network.state_dict().items() if name != "lin1.model.1.weight"},
               tmp_path / "half.safetensors")
     torch.save({}, tmp_path / "a.pth")
-    for name in ("page.safetensors", "page.pth"):  # what a browser saves in the place of a file
+    (tmp_path / "few").mkdir()
+    for number, image in enumerate(pictures(2)):
+        Image.fromarray(image).save(tmp_path / "few" / f"{number}.png")
+    np.savez(tmp_path / "other.npz", mu=np.zeros(64), sigma=np.zeros((64, 64)))
+    for name in ("page.safetensors", "page.pth", "page.npz"):  # what a browser saves in the place of a file
         (tmp_path / name).write_text("<!DOCTYPE html><html><body>Not found</body></html>")
     torch.save(network, tmp_path / "code.pth")
     torch.save([torch.zeros(2)], tmp_path / "list.pth")

@@ -121,6 +121,14 @@ def test_sizes_that_openvino_answers_wrongly_are_refused(sd):
         OpenVINOUNet(sd[1], "f16")
 
 
+def test_timesteps_between_two_are_refused(sd):
+    unet = OpenVINOUNet(sd[1])
+    inputs = {"sample": torch.randn(1, 4, 16, 16), "encoder_hidden_states": torch.randn(1, 5, 32)}
+    assert torch.equal(call(unet, {**inputs, "timestep": torch.tensor(951.0)}), call(unet, {**inputs, "timestep": 951}))
+    with pytest.raises(ValueError, match=r"timestep 951\.04.*whole timesteps"):
+        call(unet, {**inputs, "timestep": torch.tensor(951.04)})
+
+
 def test_a_wrong_shape_never_leaves_it(sd):
     unet = OpenVINOUNet(sd[1], threads=1)
 

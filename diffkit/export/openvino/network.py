@@ -69,7 +69,8 @@ class OpenVINOUNet(nn.Module):
         """The prediction for latents [B, C, H, W], as a UNet of diffusers gives it.
 
         Raises:
-            ValueError: H or W is not divisible as the UNet needs it, or there is an input that it does not take.
+            ValueError: H or W is not divisible as the UNet needs it, a timestep lies between two, or there is an input
+                that it does not take.
         """
         if given := sorted(name for name, value in others.items() if value is not None):
             raise ValueError(f"the UNet of OpenVINO takes no {', '.join(given)}.")
@@ -79,8 +80,7 @@ class OpenVINOUNet(nn.Module):
         batch = sample.shape[0]
         inputs = {"sample": sample, "encoder_hidden_states": encoder_hidden_states, **(added_cond_kwargs or {})}
         arrays = {name: inputs[name].detach().float().contiguous().numpy() for name in self.names if name != "timestep"}
-        steps = torch.as_tensor(timestep).reshape(-1).to(torch.int64).expand(batch).contiguous()
-        arrays["timestep"] = steps.numpy()
+        arrays["timestep"] = _whole(torch.as_tensor(timestep).reshape(-1)).expand(batch).contiguous().numpy()
         found = self._request.infer([arrays[name] for name in self.names], share_inputs=True)[0]
         wanted = (batch, self.config["out_channels"], *sample.shape[2:])
         if found.shape != wanted:
@@ -91,6 +91,15 @@ class OpenVINOUNet(nn.Module):
         from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 
         return UNet2DConditionOutput(sample=output)
+
+
+def _whole(timesteps: Tensor) -> Tensor:
+    """Timesteps [B] as integers, which the file takes; some samplers, such as Euler's, step between them."""
+    whole = timesteps.round()
+    if not torch.equal(whole, timesteps):
+        raise ValueError(f"timestep {float(timesteps[whole != timesteps][0]):.2f}: the UNet of OpenVINO takes whole "
+                         "timesteps; use another sampler.")
+    return whole.to(torch.int64)
 
 
 def read_openvino_info(folder: Path) -> dict[str, Any]:

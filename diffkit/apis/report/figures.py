@@ -43,7 +43,10 @@ def read_figures(values: Mapping[str, Any]) -> dict[str, Figure]:
 
 def is_number(value: Any) -> bool:
     """Whether ``value`` is a finite number, and not a truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer that no float can hold
+        return False
 
 
 def number(value: float) -> str:

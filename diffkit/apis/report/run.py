@@ -108,7 +108,7 @@ def _lines(file: Path) -> list[dict[str, Any]]:
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
             found.append(value)
@@ -141,7 +141,7 @@ def _config(folder: Path) -> dict[str, str]:
         try:
             leaves = json.loads((step / "state" / "state.json").read_text(encoding="utf-8"))["config"]
             return _without_secrets({str(key): str(value) for key, value in leaves.items()})
-        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
             continue
     for file in sorted(folder.glob("*/vis_data/config.py"), reverse=True):
         leaves = _read_text_config(file)
@@ -214,7 +214,7 @@ def _read_metrics(file: Path) -> dict[str, Figure]:
         return {}
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(values, dict) or any(isinstance(value, dict | list | str) for value in values.values()):
         return {}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from diffkit.apis.load_pipeline import load_pipeline
 from diffkit.apis.text_to_image import text_to_image
@@ -114,6 +115,21 @@ def test_a_training_begins_with_it_as_floats_and_says_so(step, caplog):
     assert "begins with its dequantised weights" in caplog.text
     own, weight = model.quantizer.layers(model)["conv_in"], again.get_submodule("unet").conv_in.weight
     assert torch.equal(weight, own.quantized_weight())
+
+
+def test_a_float_pipeline_beside_it_is_not_taken_silently(sd_folder, step, tmp_path, caplog):
+    """A training that trained the VAE too leaves a whole pipeline, whose own UNet is not the quantised one."""
+    folder = tmp_path / "step1"
+    shutil.copytree(sd_folder, folder)
+    shutil.copytree(step[1] / "unet_int8", folder / "unet_int8")
+    model = LatentDiffusion(family={"type": "StableDiffusion"}, pretrained=str(folder),
+                            tuners={"unet": {"type": "LoRATuner", "component": "unet", "rank": 2}})
+    assert "dequantised weights, not with the float UNet beside it" in caplog.text
+    wanted = load_pipeline(folder, [], device="cpu").unet.conv_in.dequantized_weight()  # that of pictures
+    weight = model.get_submodule("unet").conv_in.weight
+    assert torch.equal(weight, wanted)
+    floats = load_file(sd_folder / "unet/diffusion_pytorch_model.safetensors")["conv_in.weight"]
+    assert not torch.equal(weight, floats)
 
 
 def test_a_loaded_model_is_verified(step, capsys):

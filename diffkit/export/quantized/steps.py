@@ -90,15 +90,23 @@ def load_in_place_of(config: dict[str, Any], folder: Path, dtype: torch.dtype) -
     return load_quantized(folder, dtype)
 
 
-def as_floats(steps: Sequence[StepFolder]) -> tuple[nn.Module | None, list[StepFolder]]:
+def as_floats(source: str | Path, steps: Sequence[StepFolder]) -> tuple[nn.Module | None, list[StepFolder]]:
     """The quantised UNet among step folders, each trained on all before it, as floats to train on; or None.
+
+    A pipeline that lies beside a quantised UNet has a float UNet of its own. The quantised one counts, as it does
+    where pictures are made.
+
+    Args:
+        source: the pipeline beneath all.
+        steps: the step folders.
 
     Returns:
         The UNet, and the step folders without what is in it already.
     """
-    rest, _, folder = take_quantized("", steps, [])
+    rest, _, folder = take_quantized(source, steps, [])
     if folder is None:
         return None, rest
-    _log.warning(f"{folder} is a quantised UNet: the training begins with its dequantised weights, in float32, and the "
-                 "inputs of its layers are quantised no more.")
+    beside = "" if any(step.quantized == folder for step in steps) else ", not with the float UNet beside it"
+    _log.warning(f"{folder} is a quantised UNet: the training begins with its dequantised weights{beside}, in float32, "
+                 "and the inputs of its layers are quantised no more.")
     return dequantized(load_quantized(folder, torch.float32)), rest

@@ -113,7 +113,7 @@ class Family(ABC):
         whole, adapters = unroll_pretrained(source) if isinstance(source, Path) else (source, [])
         with base_of(adapters):
             parts = self._load_whole(find_model(whole), None if vae is None else find_vae(vae), check)
-        quantized, adapters = as_floats(adapters)
+        quantized, adapters = as_floats(whole, adapters)
         if quantized is not None:
             parts["unet"] = quantized
         components = {name: parts[name] for name in self.component_names}

@@ -1,7 +1,7 @@
 """A headless Chromium for tests of pages, spoken to over its own protocol; no driver and no package is needed.
 
-``find_chromium`` gives None where there is none: tests of pages skip then. On Debian ``apt-get install chromium`` brings
-it; ``DIFFKIT_CHROMIUM`` names another one.
+``find_chromium`` gives None where there is none: tests of pages skip then. On Debian ``apt-get install chromium``
+brings it; ``DIFFKIT_CHROMIUM`` names another one.
 """
 
 import base64

@@ -18,7 +18,8 @@ LICENSES = {
     "stable-diffusion-v1-5/stable-diffusion-v1-5": "creativeml-openrail-m",
     "stabilityai/stable-diffusion-xl-base-1.0": "openrail++",
 }
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+#: ``owner/name``, as the hub names models.
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _LONG = 120
 
 
@@ -71,7 +72,7 @@ def _value(node: ast.expr) -> Any:
 
 def is_hub_id(name: str | None) -> bool:
     """Whether a name has the form ``owner/name`` and no folder here has it."""
-    return bool(name and _HUB_ID.fullmatch(name) and not Path(name).exists())
+    return bool(name and HUB_ID.fullmatch(name) and not Path(name).exists())
 
 
 def _header(step: StepFolder, base: str | None, license: str | None) -> str:

@@ -86,10 +86,10 @@ def import_kohya(file: str | Path, out: str | Path, *, pretrained: str | Path) -
     return out
 
 
-def check_empty(folder: Path) -> None:
-    """Raises ValueError where something would be overwritten in ``folder``."""
+def check_empty(folder: Path, argument: str = "out") -> None:
+    """Raises ValueError where something would be overwritten in ``folder``, which the user knows as ``argument``."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"out: {str(folder)!r} is there already and holds something: name a new folder.")
+        raise ValueError(f"{argument}: {str(folder)!r} is there already and holds something: name a new folder.")
 
 
 def _free_file(out: Path, step: StepFolder) -> Path:

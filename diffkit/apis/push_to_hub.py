@@ -1,14 +1,14 @@
 """A step folder to the Hugging Face hub: its exports, a model card and some pictures, and nothing else."""
 
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from diffkit.apis.hub_card import hub_card, is_hub_id
+from diffkit.apis.hub_card import HUB_ID, hub_card, is_hub_id
+from diffkit.apis.kohya import check_empty
 from diffkit.utils.images import read_png_metadata, save_png
 from diffkit.utils.pretrained import PACKAGED
 from diffkit.utils.secrets import TOKEN
@@ -17,7 +17,6 @@ from diffkit.utils.step_folder import StepFolder, read_json, read_step_folder
 #: What is never sent: the state for resuming with the config's places, and the manifest that counts it.
 _OWN = ("state", "manifest.json", "README.md")
 _SUFFIXES = (".safetensors", ".json", ".txt")
-_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _MAX_PICTURES = 6
 
 
@@ -46,15 +45,18 @@ def push_to_hub(step: str | Path, repo: str, *, private: bool = False, base_mode
         ValueError: an argument is not valid, the base is a folder of this machine, or a file holds a token.
         ConnectionError: the hub cannot be reached, or refuses.
     """
-    if not _NAME.fullmatch(repo):
+    if not HUB_ID.fullmatch(repo):
         raise ValueError(f"repo is {repo!r}; it must be owner/name, with letters, digits and . _ -")
     folder = read_step_folder(step) if Path(step).is_dir() else None
     if folder is None:
         raise ValueError(f"step: {str(step)!r} is no folder with something that others could load.")
     base = _base(folder, base_model)
     figures = [_read_metrics(Path(file)) for file in metrics]
+    if dry_run is not None:
+        check_empty(Path(dry_run), "dry_run")
     with tempfile.TemporaryDirectory() as made:
-        target = Path(made) if dry_run is None else _empty(Path(dry_run))
+        target = Path(made if dry_run is None else dry_run)
+        target.mkdir(parents=True, exist_ok=True)
         _copy(folder, target, base)
         pictures = _pictures(folder, target)
         card = hub_card(folder, repo, base=base, license=license, metrics=figures, pictures=pictures)
@@ -74,13 +76,6 @@ def _base(folder: StepFolder, given: str | None) -> str | None:
         raise ValueError(f"{folder.path} was trained on {base!r}, which others do not have. Name what they have with "
                          "base_model (--base-model), or send a whole pipeline: diffkit export --to pipeline.")
     return base
-
-
-def _empty(folder: Path) -> Path:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"dry_run: {str(folder)!r} is there already and holds something: name a new folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _read_metrics(file: Path) -> dict[str, Any]:

@@ -65,6 +65,8 @@ def _fault(pipe: Any) -> str:
         return "the UNet is quantised, and programs that read such files know no integers"
     if pipe.unet.config.get("mid_block_type") is None:
         return "the UNet has no middle block"
+    if not isinstance(layers := pipe.unet.config["layers_per_block"], int):  # names count with one number
+        return f"the levels of the UNet have different numbers of layers ({', '.join(map(str, layers))})"
     if second is None and pipe.unet.config.cross_attention_dim == _WIDTH_OF_SD2:
         return "it is Stable Diffusion 2; 1 and SDXL are written"
     if second is not None and pipe.text_encoder.config.hidden_size == second.config.hidden_size:

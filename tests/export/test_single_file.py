@@ -92,6 +92,11 @@ def test_what_has_no_place_is_refused(tmp_path, monkeypatch):
         write_single_file(tiny_sd_pipeline(unet={"cross_attention_dim": 1024}), file)
     with pytest.raises(ValueError, match="no middle block"):
         write_single_file(tiny_sd_pipeline(unet={"mid_block_type": None}), file)
+    uneven = {"layers_per_block": (1, 2), "block_out_channels": (16, 32),
+              "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+              "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D")}
+    with pytest.raises(ValueError, match=r"levels of the UNet have different numbers of layers \(1, 2\)"):
+        write_single_file(tiny_sd_pipeline(unet=uneven), file)
     pipe = tiny_sd_pipeline()
     pipe.tokenizer.add_tokens(["<toy>"])
     with pytest.raises(ValueError, match="learned words <toy> need a tokenizer"):

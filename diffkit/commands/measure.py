@@ -61,7 +61,7 @@ def _dreambooth(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pretrained", metavar="MODEL", help="(default: that of the config)")
     parser.add_argument("--variants", nargs="+", metavar="NAME",
                         help="of full, no_caption_dropout, no_prior and unet_only (default: all)")
-    _add_trainings(parser, ordinary=128, work_dir="work_dirs/measure_dreambooth")
+    _add_trainings(parser, ordinary=256, work_dir="work_dirs/measure_dreambooth")
     parser.add_argument("--image", metavar="FILE", help="contact sheet (default: docs/images/mini_sd_dreambooth.png)")
 
 

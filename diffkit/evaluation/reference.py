@@ -141,8 +141,8 @@ def pictures_by_noise(folder: str) -> dict[tuple[str, int], Path]:
             about = read_png_metadata(file)
         except (OSError, json.JSONDecodeError):
             continue
-        if "prompt" in about and "seed" in about:
-            found[about["prompt"], int(about["seed"])] = file
+        if isinstance(about, dict) and isinstance(about.get("prompt"), str) and isinstance(about.get("seed"), int):
+            found[about["prompt"], about["seed"]] = file
     if not found:
         raise ValueError(f"pictures={folder!r} holds no PNG files that say their prompt and seed")
     return found

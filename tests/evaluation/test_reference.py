@@ -22,6 +22,8 @@ def test_pictures_are_found_by_prompt_and_seed(tmp_path, lpips_file):
     for number, image in enumerate(references):
         save_png(Image.fromarray(image), tmp_path / f"{9 - number}.png", {"prompt": f"p{number % 2}", "seed": number})
     Image.fromarray(made[0]).save(tmp_path / "grid.png")
+    for name, about in (("a", {"prompt": "p", "seed": None}), ("b", {"prompt": ["p"], "seed": 1})):
+        save_png(Image.fromarray(made[0]), tmp_path / f"{name}.png", about)  # of another program
     metric = METRICS.build({"type": "ReferenceSimilarity", "pictures": str(tmp_path), "lpips_weights": lpips_file,
                             "device": "cpu"})
     metric.process(None, [{"image": image, "prompt": f"p{number % 2}", "seed": np.int64(number)}

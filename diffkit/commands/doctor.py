@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import threading
@@ -171,11 +172,13 @@ def hub() -> Finding:
     asking.start()  # in a thread: to look up a name may take longer than any time that is set
     asking.join(HUB_TIMEOUT)
     said = answer[0] if answer else f"gave no answer in {HUB_TIMEOUT:g} s"
-    return Finding(name, f"{constants.ENDPOINT} {said}; {known}")
+    shown = re.sub("//[^/@]*@", "//…@", constants.ENDPOINT)  # a report is shown to others, a password is not
+    return Finding(name, f"{shown} {said}; {known}")
 
 
 def _ask(endpoint: str) -> str:
     """What became of one small request, without a token."""
+    import http.client
     import urllib.error
     import urllib.request
 
@@ -185,7 +188,7 @@ def _ask(endpoint: str) -> str:
             return "answers" if reply.status < 400 else f"answers with status {reply.status}"
     except urllib.error.HTTPError as error:
         return f"answers with status {error.code}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = str(getattr(error, "reason", error)) or type(error).__name__
         return f"cannot be reached ({reason.splitlines()[0]})"
 

@@ -92,7 +92,7 @@ class PictureLoop(TestLoop):
         digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:_DIGITS]
         folder = Path(self.out).expanduser() if self.out else Path(self.runner.work_dir) / "pictures" / digest
         file = folder / _RECORD
-        before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else record
+        before = _read_record(file) if file.is_file() else record
         barrier()
         if before != record:
             keys = sorted(key for key in before.keys() | record.keys() if before.get(key) != record.get(key))
@@ -128,6 +128,16 @@ class PictureLoop(TestLoop):
             image = image.resize((self.resize, self.resize), Image.Resampling.BICUBIC)
         save_png(image, self._path(sample), {"prompt": sample["prompt"], "seed": int(sample["seed"]), **self._about})
         return np.asarray(image)
+
+
+def _read_record(file: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} cannot be read ({error}); remove its folder, or give another one") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"{file} is no record of pictures; remove its folder, or give another one")
+    return record
 
 
 def _rows_of(batch: Mapping[str, Any], places: Sequence[int]) -> dict[str, Any]:

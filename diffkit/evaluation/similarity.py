@@ -3,7 +3,9 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-_SIGMA, _WINDOW = 1.5, 11  # of Wang et al.: pixels around each pixel, weighed by a Gaussian
+_SIGMA = 1.5
+#: Side of the window, in pixels; pictures smaller than that have no structural similarity (Wang et al. 2004).
+WINDOW = 11
 
 
 def ssim(first: np.ndarray, second: np.ndarray) -> float:
@@ -18,10 +20,10 @@ def ssim(first: np.ndarray, second: np.ndarray) -> float:
     """
     if first.shape != second.shape:
         raise ValueError(f"second must have the shape of first, {first.shape}, got {second.shape}")
-    if min(first.shape[:2]) < _WINDOW:
-        raise ValueError(f"first must be at least {_WINDOW} pixels high and wide, got {first.shape[:2]}")
+    if min(first.shape[:2]) < WINDOW:
+        raise ValueError(f"first must be at least {WINDOW} pixels high and wide, got {first.shape[:2]}")
     values = [_map(first[..., c].astype(np.float64), second[..., c].astype(np.float64)) for c in range(first.shape[2])]
-    edge = _WINDOW // 2
+    edge = WINDOW // 2
     return float(np.mean([value[edge:-edge, edge:-edge] for value in values]))
 
 
@@ -35,4 +37,4 @@ def _map(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _blurred(values: np.ndarray) -> np.ndarray:
-    return gaussian_filter(values, _SIGMA, truncate=(_WINDOW // 2) / _SIGMA)
+    return gaussian_filter(values, _SIGMA, truncate=(WINDOW // 2) / _SIGMA)

@@ -8,7 +8,7 @@ from diffkit.apis.configs import load_config
 from diffkit.apis.measure import quantization, quantization_exam
 from diffkit.apis.measure.quantization import ARMS, measure_quantization
 from diffkit.apis.measure.quantization_exam import QuantizationExam
-from diffkit.apis.measure.quantization_report import quantization_table
+from diffkit.apis.measure.quantization_report import _share, quantization_table
 from diffkit.cli import main
 
 SMALL = {"train_dataloader.batch_size": 1, "train_dataloader.dataset.resolution": 32, "custom_hooks.0.num_prompts": 1,
@@ -52,9 +52,15 @@ def test_the_table_has_the_damage_recovered_and_the_pooled_share():
     text = quantization_table(results, ARMS)
     row = next(line for line in text.splitlines() if line.startswith("| W4A8 | QAT, output KD |"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[2:9] == ["2", "0.00300 ± 0.00000", "90%", "37.0 ± 1.4", "0.900 ± 0.022 (n = 192)", "3.90", "10 ± 0"]
+    assert cells[2:9] == ["2", "0.00300 ± 0.00000", "90%", "37.0 ± 1.4", "0.900 ± 0.050 (n = 96)", "3.90", "10 ± 0"]
     assert "| W4A8 | calibrated, ranges of least squared error | 2 | 0.03000 ± 0.01414 | - |" in text
     assert "| 1 | 0.900 | 0.875 | -0.025 |" in text
+
+
+def test_seeds_that_paint_the_same_prompts_do_not_make_their_error_smaller():
+    same = [{"sc": 0.9, "sc_n": 100}] * 3
+    assert _share(same) == "0.900 ± 0.030 (n = 100)" == _share(same[:1])
+    assert _share([{"sc": 0.8, "sc_n": 10_000}, {"sc": 1.0, "sc_n": 10_000}]) == "0.900 ± 0.100 (n = 10000)"
 
 
 def test_fewer_prompts_than_pictures_and_unknown_arms_are_mistakes(sd_folder):

@@ -94,6 +94,13 @@ def test_mistakes_in_a_config_are_named(ranking, sd_folder, options, message):
         build(sd_folder, **file, **options)
 
 
+def test_a_ranking_of_another_model_is_refused(sd_folder, tmp_path):
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps({"about": {"what": "quantization"}, "ranking": [{"name": "conv_inn"}]}))
+    with pytest.raises(ValueError, match="ranks another model: this one has no layer 'conv_inn'; did you mean"):
+        build(sd_folder, ranking_file=str(path), sensitive=1, sensitive_bits={"weight_bits": 8})
+
+
 def test_a_ranking_of_blocks_is_none_of_layers(sd_folder, tmp_path):
     path = tmp_path / "blocks.json"
     path.write_text(json.dumps({"about": {}, "ranking": [{"name": "middle block", "remove": ["mid_block"]}]}))

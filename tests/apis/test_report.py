@@ -244,6 +244,8 @@ def test_similarity_of_pictures():
     found = similarity(grey, other)
     assert found["psnr"].value == pytest.approx(20 * np.log10(255 / 5)) and found["psnr"].n == 2
     assert similarity(grey, grey)["ssim"] == Figure(1.0, 0.0, 2)
+    tiny = [Image.new("RGB", (8, 8))] * 2
+    assert list(similarity(tiny, tiny)) == ["psnr"], "no window of SSIM fits in"
     assert similarity(grey, [Image.new("RGB", (16, 16))] * 2) == {} == similarity(grey, [])
 
 

@@ -97,6 +97,14 @@ def test_pictures_of_another_model_are_not_taken(tmp_path, painted, monkeypatch)
     assert len(list((tmp_path / "pictures").iterdir())) == 2  # a folder for each
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000])
+def test_a_damaged_record_is_named(text, tmp_path, painted):
+    run(tmp_path, out=str(tmp_path / "kept"))
+    (tmp_path / "kept" / "pictures.json").write_text(text)
+    with pytest.raises(ValueError, match=r"kept/pictures\.json (cannot be read|is no record).*remove its folder"):
+        run(tmp_path, out=str(tmp_path / "kept"))
+
+
 def test_pictures_are_scaled(tmp_path, painted):
     run(tmp_path, resize=4, out=str(tmp_path / "kept"))
     from PIL import Image

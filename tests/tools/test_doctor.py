@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from importlib import metadata
 from pathlib import Path
@@ -88,3 +89,24 @@ def test_a_hub_that_says_nothing_does_not_keep_the_report_waiting(monkeypatch, w
         found = doctor.hub()
         assert time.monotonic() - began < 2
     assert "no answer in 0.3 s" in found.value or "timed out" in found.value
+
+
+def test_a_password_in_the_address_of_a_mirror_is_not_shown(monkeypatch):
+    online(monkeypatch, "http://me:secret@127.0.0.1:9/mirror")
+    found = doctor.hub()
+    assert "secret" not in str(found) and "http://…@127.0.0.1:9/mirror" in found.value
+
+
+def test_a_hub_that_speaks_no_http_is_said(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        online(monkeypatch, f"http://127.0.0.1:{server.getsockname()[1]}")
+
+        def answer():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"no http at all\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        found = doctor.hub()
+    assert "cannot be reached" in found.value and "no http" in found.value

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any
 
 from diffkit.apis.measure import report
 from diffkit.apis.measure.dreambooth_report import spread
+from diffkit.evaluation import standard_error
 
 _HEAD = ("format", "method", "seeds", "prediction error", "of the damage recovered", "PSNR, dB", "sc",
          "FP32 / file", "CPU seconds")
@@ -34,14 +35,19 @@ def _row(name: str, arm: Any, runs: Mapping[str, Sequence[Mapping[str, Any]]], b
          ) -> tuple[str, ...]:
     found = runs[name]
     errors = [run["closeness"]["error"] for run in found]
-    counts = [run["prompts"]["sc_n"] for run in found]
-    pooled = sum(run["prompts"]["sc"] * n for run, n in zip(found, counts, strict=True)) / sum(counts)
     return (
         arm.bits, arm.label, str(len(found)), f"{mean(errors):.5f}{_deviation(errors)}",
         _recovered(arm, errors, runs), spread([run["closeness"]["psnr"] for run in found], 1),
-        f"{pooled:.3f} ± {sqrt(pooled * (1 - pooled) / sum(counts)):.3f} (n = {sum(counts)})",
+        _share([run["prompts"] for run in found]),
         f"{base['bytes'] / mean(run['bytes'] for run in found):.2f}",
         spread([run["cpu_seconds"] for run in found], 0))
+
+
+def _share(prompts: Sequence[Mapping[str, Any]]) -> str:
+    """The mean share of the seeds, which all paint the same prompts from the same noise."""
+    shares, count = [each["sc"] for each in prompts], prompts[0]["sc_n"]
+    seeds = stdev(shares) / sqrt(len(shares)) if len(shares) > 1 else 0.0
+    return f"{mean(shares):.3f} ± {max(standard_error(mean(shares), count), seeds):.3f} (n = {count})"
 
 
 def _deviation(values: Sequence[float]) -> str:
@@ -71,8 +77,8 @@ def _notes(exam: Mapping[str, Any], base: Mapping[str, Any]) -> str:
         "model, as a share of the float predictions' square; PSNR is that of "
         f"{exam['pictures']} pictures to the float model's from the same noise ({exam['num_inference_steps']} steps of "
         f"{exam['sampler']}, guidance {exam['guidance_scale']:g}): means over the items, then mean ± standard "
-        f"deviation over the seeds. sc: shape and colour right, {exam['prompts']} prompts with each seed; ± is the "
-        "standard error of the pooled share. FP32 / file: the bytes of the "
+        f"deviation over the seeds. sc: shape and colour right, the same {exam['prompts']} prompts for each seed; ± is "
+        "the larger of the standard errors over prompts and over seeds. FP32 / file: the bytes of the "
         f"{base['weights']:,} weights in FP32 by those of the files of `unet_int8`, scales and description included. "
         "CPU seconds are of the training, calibration included. The trained model is measured even where "
         "`QuantizationHook` would keep the calibrated one.\n")

@@ -18,7 +18,7 @@ from diffkit.apis.report.run import Run
 from diffkit.engine.files import folder_size
 from diffkit.evaluation.reconstruction import psnr
 from diffkit.evaluation.shares import mean_and_error
-from diffkit.evaluation.similarity import ssim
+from diffkit.evaluation.similarity import WINDOW, ssim
 from diffkit.utils.pretrained import resolve_pretrained, unroll_pretrained
 from diffkit.utils.step_folder import read_step_folder
 
@@ -143,12 +143,16 @@ def compare(models: Sequence[Model], wanted: Comparison, say: Say = print) -> No
 
 
 def similarity(first: Sequence[Image.Image], second: Sequence[Image.Image]) -> dict[str, Figure]:
-    """PSNR in dB and SSIM of pictures to others, one by one; nothing where they are not of one size."""
+    """PSNR in dB and SSIM of pictures to others, one by one; nothing where they are not of one size.
+
+    SSIM is left out where they are smaller than its window.
+    """
     pairs = [(np.asarray(a), np.asarray(b)) for a, b in zip(first, second, strict=False) if a.size == b.size]
     if not pairs or len(pairs) < len(first):
         return {}
     found = {}
-    for name, measure in (("psnr", psnr), ("ssim", ssim)):
+    small = min(min(a.shape[:2]) for a, _ in pairs) < WINDOW
+    for name, measure in (("psnr", psnr),) if small else (("psnr", psnr), ("ssim", ssim)):
         values = mean_and_error(name, [measure(a, b) for a, b in pairs])
         spread = values[f"{name}_se"] if len(pairs) > 1 else None
         found[name] = Figure(values[name], spread, len(pairs))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +61,13 @@ def take_quantized(source: str | Path, below: Sequence[StepFolder], steps: Seque
 
 
 def _changes_unet(step: StepFolder) -> bool:
-    return "unet" in step.adapters or step.lora_file is not None or getattr(step, "delta", None) is not None
+    return "unet" in step.adapters or step.lora_file is not None or step.delta is not None
 
 
 def _without_unet(step: StepFolder) -> StepFolder:
     """A step folder as it were without what changes the UNet's weights."""
     kept: dict[str, Any] = {"adapters": {name: path for name, path in step.adapters.items() if name != "unet"},
-                            "lora_file": None}
-    if "delta" in {field.name for field in fields(step)}:
-        kept["delta"] = None
+                            "lora_file": None, "delta": None}
     structure = step.info.get("structure")
     if isinstance(structure, dict):
         kept["info"] = {**step.info, "structure": {name: part for name, part in structure.items() if name != "unet"}}

@@ -104,7 +104,7 @@ class QATQuantizer(Quantizer):
             bits = assign_bits(list(layers), self.default, self.rules, self.skip)
             file, count, changes = self.sensitive
             if file is not None:
-                bits = with_bits(bits, sensitive_layers(file, count), changes)
+                bits = with_bits(bits, sensitive_layers(file, count), changes, layers)
             for name, layer in layers.items():
                 adapted = hasattr(layer, "base_layer")
                 fault = adapter_fault(layer) if adapted else ""

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,12 +75,17 @@ def sensitive_layers(path: str | Path, count: int) -> tuple[str, ...]:
     return tuple(names[-count:])
 
 
-def with_bits(bits: dict[str, Bits], names: Sequence[str], changes: Mapping[str, Any]) -> dict[str, Bits]:
+def with_bits(bits: dict[str, Bits], names: Sequence[str], changes: Mapping[str, Any],
+              layers: Collection[str]) -> dict[str, Bits]:
     """The formats with changes for some layers; those that are not quantised stay so.
 
     Raises:
-        ValueError: a name is no layer's, or a format does not exist.
+        ValueError: a name is none of ``layers``, or a format does not exist.
     """
+    for name in names:
+        if name not in layers:
+            raise ValueError(f"ranking_file ranks another model: this one has no layer {name!r}"
+                             f"{did_you_mean(name, list(layers))}")
     try:
         return {**bits, **{name: replace(bits[name], **changes) for name in names if name in bits}}
     except (TypeError, ValueError) as error:

@@ -31,7 +31,7 @@ def push_to_hub(step: str | Path, repo: str, *, private: bool = False, base_mode
     Args:
         step: a step folder, or a folder that ``diffkit export`` or ``merge_adapters`` has written.
         repo: ``owner/name``; made where it is not there.
-        private: for a repository that is made.
+        private: make a private repository; one that is there already has to be private.
         base_model: what it was trained on, as others can name it; None takes what the step folder says.
         license: an identifier such as ``openrail++``; None takes that of a well-known base.
         metrics: JSON files of ``diffkit test``.
@@ -158,6 +158,9 @@ def _send(folder: Path, repo: str, private: bool, message: str) -> str:
     api = HfApi()
     try:
         made = api.create_repo(repo, private=private, exist_ok=True)
+        if private and not api.model_info(repo).private:
+            raise ValueError(f"--private: {repo} is there already, and public. Make it private on the hub, or "
+                             "name another one.")
         api.upload_folder(repo_id=repo, folder_path=folder, commit_message=message)
     except LocalTokenNotFoundError as error:
         raise ConnectionError("the hub asks who you are: hf auth login") from error

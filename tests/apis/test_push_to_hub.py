@@ -131,6 +131,16 @@ def test_refusals_of_the_hub_are_said(run, monkeypatch, capsys):
     assert "the hub cannot be reached" in capsys.readouterr().err
 
 
+def test_private_exports_do_not_go_to_a_public_repository(run, monkeypatch):
+    with uploading(monkeypatch, TOKEN) as hub:
+        hub.public = True
+        with pytest.raises(ValueError, match="--private: me/my-model is there already, and public"):
+            push_to_hub(run, "me/my-model", private=True)
+        assert not hub.files
+        push_to_hub(run, "me/my-model")
+    assert hub.files
+
+
 def test_a_dry_run_sends_nothing(run, tmp_path, monkeypatch):
     with uploading(monkeypatch, TOKEN) as hub:
         folder = push_to_hub(run, "me/my-model", dry_run=tmp_path / "dry", license="mit")

@@ -25,6 +25,7 @@ class Received:
         tokens: what stood in their headers for authorisation.
         created: the body of the request that made the repository.
         message: of the commit.
+        public: whether the repository was there before, for all to see.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -32,6 +33,7 @@ class Received:
     tokens: set[str | None] = field(default_factory=set)
     created: dict[str, Any] = field(default_factory=dict)
     message: str = ""
+    public: bool = False
 
     def save(self, folder: Path) -> Path:
         """Writes the repository to a folder, as a download would."""
@@ -102,7 +104,10 @@ def uploading(monkeypatch: pytest.MonkeyPatch, token: str) -> Iterator[Received]
 
         def do_GET(self) -> None:
             received.requests.append(f"GET {self.path}")
-            self.answer({"error": "Not Found"}, 404)
+            if self.path == "/api/models/me/my-model" and received.created:
+                self.answer({"id": "me/my-model", "private": not received.public, "siblings": []})
+            else:
+                self.answer({"error": "Not Found"}, 404)
 
         def log_message(self, *args: object) -> None:
             pass

@@ -1,6 +1,7 @@
 """Pictures in few steps: a miniature before and after consistency distillation, measured alike."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -62,7 +63,8 @@ def measure_consistency(
     options = {**(cfg_options or {}), **({"model.pretrained": pretrained} if pretrained else {})}
     file = Path(out).with_suffix(".json")
     base = _config(VARIANTS[variants[0]][1], {**options}, Path(work_dir)).model.pretrained
-    exam = {"weights": report.pretrained_digest(base), "prompts": n, "seed": PROMPT_SEED, "steps": steps}
+    exam = {"weights": report.pretrained_digest(base), "prompts": n, "seed": PROMPT_SEED, "steps": steps,
+            "many_steps": asdict(SETTINGS)}
     results = report.read_results(file)
     if results.get("exam") != exam:
         results = {"exam": exam, "runs": {}}

@@ -1,6 +1,7 @@
 """What a student is asked to paint, and how near its pictures are to its teacher's from the same noise."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class StudentExam:
         self.groups = {"ordinary": ShapesPrompts(n, seed, "train", "mixed"),
                        "heldout": ShapesPrompts(heldout, seed, "heldout", "plain")}
         self.settings = {"weights": report.pretrained_digest(pretrained), "ordinary_prompts": n,
-                         "heldout_prompts": heldout, "prompt_seed": seed}
+                         "heldout_prompts": heldout, "prompt_seed": seed, "sampling": asdict(SETTINGS)}
 
     def take(self, student: Any) -> dict[str, Any]:
         """Scores of a student: a step folder, the config of one that is not trained, or None for the teacher itself.
@@ -57,7 +58,9 @@ class StudentExam:
     def _teachers(self, name: str) -> Samples:
         """The teacher's pictures of a group, from the folder where they are there."""
         prompts = self.groups[name]
-        file = self.cache / f"{self.settings['weights']}_{name}_{len(prompts)}_{self.seed}.npy".replace("/", "_")
+        known_by = [self.settings["weights"], name, len(prompts), self.seed, SETTINGS.num_inference_steps,
+                    SETTINGS.guidance_scale]
+        file = self.cache / ("_".join(map(str, known_by)).replace("/", "_") + ".npy")
         items = [prompts[i] for i in range(len(prompts))]
         if file.is_file():
             images: Sequence[np.ndarray] = np.load(file, allow_pickle=False)

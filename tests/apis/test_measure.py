@@ -1,6 +1,7 @@
 """Measurements: the right figures, tables that say how they were made, and runs that go on where they were."""
 
 import json
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
+from diffkit.apis.configs import load_config
 from diffkit.apis.measure import concept_gate, dreambooth, dreambooth_report, exam, mini_sd, pictures, report, vae
 from diffkit.datasets import ConceptPrompts, ShapesPrompts
 from diffkit.datasets.shapes import concept_images, draw
@@ -153,6 +156,18 @@ def test_variants_change_the_config(sd_folder, tmp_path):
     assert set(configs["unet_only"].model.tuners) == {"unet"}
     assert configs["full"].randomness.seed == 3
     assert len({dreambooth.recipe(cfg) for cfg in configs.values()}) == 4
+
+
+def test_another_teacher_in_the_same_place_is_another_recipe(sd_folder, tmp_path):
+    teacher = tmp_path / "teacher"
+    shutil.copytree(sd_folder, teacher)
+    cfg = load_config("mini_sd_distill_small", work_dir=tmp_path / "run", cfg_options={
+        "model.pretrained": str(sd_folder), "model.distiller.teacher": str(teacher)})
+    before = dreambooth.recipe(cfg)
+    file = teacher / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    save_file({name: tensor + 1 for name, tensor in weights.items()}, file)
+    assert dreambooth.recipe(cfg) != before
 
 
 def scores(hit, ordinary):

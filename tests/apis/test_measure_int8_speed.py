@@ -42,6 +42,21 @@ def test_all_variants_come_from_the_same_weights(files):
     assert torch.equal(half.conv_in.weight, unet.conv_in.weight.bfloat16())
 
 
+def test_files_of_a_run_that_was_broken_off_are_written_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(int8_models, "find_spec", lambda name: None)
+
+    def broken(artifact, folder):
+        folder.mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(int8_models, "write_quantized", broken)
+        int8_models.write_files(TINY, tmp_path, ("w8",))
+    int8_models.write_files(TINY, tmp_path, ("w8",))
+    assert quantized_layers(load_quantized(tmp_path / "w8" / "unet_int8"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["float", "w8"]
+
+
 def test_speed_is_of_what_was_executed(files, tmp_path, monkeypatch):
     monkeypatch.setattr(int8_models, "find_spec", lambda name: None)
     found = int8_speed.measure_speed(TINY, 8, files, 2, silent)

@@ -1,7 +1,8 @@
 """UNets with random weights in several number formats: their files, and what computes them."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -73,18 +74,25 @@ def write_files(config: dict[str, Any], folder: Path, widths: tuple[str, ...], s
         with no_loading_bars():
             unet.save_pretrained(str(folder / "float"), max_shard_size="100GB")
         for width in missing:
-            _write_integers(unet, folder / width, WIDTHS[width])
+            with _whole(folder / width) as place:
+                _write_integers(unet, place, WIDTHS[width])
         del unet
     if "w8" in widths and find_spec("openvino") and not (folder / "openvino").is_dir():
         from diffkit.export.openvino import write_openvino
 
         say(f"{folder.name}: conversion for OpenVINO")
-        try:
-            write_openvino(load_quantized(folder / "w8" / "unet_int8"), folder / "openvino")
-        except BaseException:
-            shutil.rmtree(folder / "openvino", ignore_errors=True)
-            raise
+        with _whole(folder / "openvino") as place:
+            write_openvino(load_quantized(folder / "w8" / "unet_int8"), place)
     return folder
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A place to write a folder at, which gets its name only when all is written."""
+    aside = folder.with_name(f".{folder.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    yield aside
+    aside.rename(folder)
 
 
 def _write_integers(unet: nn.Module, folder: Path, options: dict[str, Any]) -> None:

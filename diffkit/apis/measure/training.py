@@ -14,11 +14,13 @@ from diffkit.apis.measure import report
 
 
 def recipe(cfg: Any) -> str:
-    """A short name of all that decides what a training leaves: the config and the weights it begins with."""
+    """A short name of all that decides what a training leaves: the config, and the weights of model and teacher."""
     from diffkit.engine.config_diff import flat_config
 
     leaves = {key: text for key, text in flat_config(cfg).items() if not key.startswith(("test_", "val_"))}
-    whole = json.dumps([leaves, report.pretrained_digest(cfg.model.pretrained)], sort_keys=True)
+    teacher = (cfg.model.get("distiller") or {}).get("teacher")
+    sources = [cfg.model.pretrained, *([teacher] if teacher else [])]
+    whole = json.dumps([leaves, *map(report.pretrained_digest, sources)], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
 

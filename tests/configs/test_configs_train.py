@@ -12,8 +12,9 @@ from diffkit.apis.train import train
 from tests.tiny import tiny_sd, tiny_sdxl
 
 ROOT = Path(__file__).parents[2] / "configs"
-#: A config whose name ends in _test only measures.
-TRAINED = sorted(path for path in ROOT.glob("*/*.py") if path.parent.name != "_base_" and "_test" not in path.stem)
+#: A config whose name ends in _test, and those of evaluation, only measure: test_evaluation_configs.py.
+TRAINED = sorted(path for path in ROOT.glob("*/*.py")
+                 if path.parent.name not in ("_base_", "evaluation") and "_test" not in path.stem)
 
 
 @pytest.fixture(scope="module")

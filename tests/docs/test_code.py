@@ -53,6 +53,9 @@ def test_pieces_of_configs_have_no_faults(block: Block, tmp_path: Path, monkeypa
     monkeypatch.setattr("diffkit.utils.config_check.rules.is_installed", lambda name: True)  # as the pages say
     for folder in ("data/dog", "data/my_dog", "data/my_pictures", "data/text_image"):
         (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "data/laion").mkdir()
+    for number in range(20):
+        (tmp_path / f"data/laion/{number:05}.tar").touch()
     base = "stable_diffusion_v15_dreambooth_lora_dog"
     if block.page.stem == "text_to_image":
         base = "stable_diffusion_v15_text_to_image_lora"

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from diffkit.apis.configs import load_config
-from diffkit.apis.measure import concept_gate, dreambooth, dreambooth_report, exam, mini_sd, pictures, report, vae
+from diffkit.apis.measure import concept_gate, dreambooth, exam, mini_sd, pictures, report, vae
 from diffkit.datasets import ConceptPrompts, ShapesPrompts
 from diffkit.datasets.shapes import concept_images, draw
 from diffkit.evaluation import PromptAccuracy
@@ -225,8 +225,8 @@ def test_dreambooth_has_a_contact_sheet(painted):
 
 
 def test_spread():
-    assert dreambooth_report.spread([0.5, 0.7]) == "0.600 ± 0.141"
-    assert dreambooth_report.spread([0.5]) == "0.500"
+    assert report.spread([0.5, 0.7]) == "0.600 ± 0.141"
+    assert report.spread([0.5]) == "0.500"
 
 
 @pytest.mark.slow

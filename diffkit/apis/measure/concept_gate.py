@@ -103,7 +103,7 @@ def gate_table(results: dict[str, Any]) -> str:
         rows.append((
             f"{name} ({get_concept(name).description})", f"{found['before']} of {found['pictures']}",
             f"{found['after']} of {found['pictures']}", f"{found['ordinary']:.3f} (n = {found['ordinary_n']})",
-            untaught, "yes" if found["passes"] else "**no**"))
+            untaught, report.yes(found["passes"])))
     head = ("concept", "recognised", "after the VAE", "ordinary pictures taken for it",
             "pictures of the untaught model", "passes")
     return report.table(head, rows) + "\n" + report.footer(results["about"])

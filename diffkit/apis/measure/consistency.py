@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from diffkit.apis.configs import load_config
 from diffkit.apis.load_pipeline import load_pipeline
 from diffkit.apis.measure import report
-from diffkit.apis.measure.dreambooth_report import spread
 from diffkit.apis.measure.pictures import SETTINGS, Say, sample, score
 from diffkit.apis.measure.training import recipe, train_once, what_it_left
 from diffkit.datasets import ShapesPrompts
@@ -57,12 +57,10 @@ def measure_consistency(
     Raises:
         ValueError: a variant is unknown.
     """
-    unknown = [name for name in variants if name not in VARIANTS]
-    if unknown:
-        raise ValueError(f"variants must be among {', '.join(VARIANTS)}, got {', '.join(unknown)}")
+    report.check_names("variants", variants, VARIANTS)
     options = {**(cfg_options or {}), **({"model.pretrained": pretrained} if pretrained else {})}
     file = Path(out).with_suffix(".json")
-    base = _config(VARIANTS[variants[0]][1], {**options}, Path(work_dir)).model.pretrained
+    base = load_config(VARIANTS[variants[0]][1], work_dir=Path(work_dir), cfg_options=options).model.pretrained
     exam = {"weights": report.pretrained_digest(base), "prompts": n, "seed": PROMPT_SEED, "steps": steps,
             "many_steps": asdict(SETTINGS)}
     results = report.read_results(file)
@@ -76,7 +74,7 @@ def measure_consistency(
     for name in variants:
         for seed in seeds:
             given = {**options, "randomness.seed": seed}
-            cfg = _config(VARIANTS[name][1], given, Path(work_dir) / name / f"seed{seed}")
+            cfg = load_config(VARIANTS[name][1], work_dir=Path(work_dir) / name / f"seed{seed}", cfg_options=given)
             runs = results["runs"].setdefault(name, {})
             if runs.get(str(seed), {}).get("recipe") != recipe(cfg):
                 say(f"{VARIANTS[name][0]}: training, seed {seed}")
@@ -89,12 +87,6 @@ def measure_consistency(
     text = consistency_table(results)
     file.with_suffix(".md").write_text(text, encoding="utf-8")
     return text
-
-
-def _config(config: str, options: dict[str, Any], work_dir: Path) -> Any:
-    from diffkit.apis.configs import load_config
-
-    return load_config(config, work_dir=work_dir, cfg_options=options)
 
 
 def _exam(pipe: Any, n: int, steps: int, guidance: float, say: Say) -> dict[str, float]:
@@ -127,8 +119,8 @@ def consistency_table(results: Mapping[str, Any]) -> str:
         if runs:
             rows.append((
                 label, "LCM", str(steps), "1", str(steps),
-                *(spread([run["prompts"][key] for run in runs]) for key in ("sc", "background")), str(len(runs)),
-                f"{mean(run['trained'] for run in runs):,.0f}", spread([run["cpu_seconds"] for run in runs], 0)))
+                *(report.spread([run["prompts"][key] for run in runs]) for key in ("sc", "background")), str(len(runs)),
+                f"{mean(run['trained'] for run in runs):,.0f}", report.spread([run["cpu_seconds"] for run in runs], 0)))
     head = ("model", "sampler", "steps", "guidance", "UNet runs for a picture", "shape and colour right",
             "background right", "seeds", "trained", "CPU seconds")
     notes = (f"Each model paints the same {n} plain prompts from the same noise. Before training: share ± standard "

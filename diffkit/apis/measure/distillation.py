@@ -101,9 +101,7 @@ def measure_distillation(
         RuntimeError: a training has failed.
     """
     for name, given, known in (("students", students, STUDENTS), ("arms", arms, ARMS)):
-        unknown = [each for each in given if each not in known]
-        if unknown:
-            raise ValueError(f"{name} must be among {', '.join(known)}, got {', '.join(unknown)}")
+        report.check_names(name, given, known)
     run = _Measurement(
         Path(out).with_suffix(".json"), Path(work_dir), report.about(command, options=cfg_options or {}),
         {**(cfg_options or {}), **({"model.pretrained": pretrained} if pretrained else {})},

@@ -1,13 +1,11 @@
 """The tables of the distillation measurement."""
 
 from collections.abc import Mapping, Sequence
-from math import hypot, sqrt
-from statistics import mean, stdev
+from math import hypot
+from statistics import mean
 from typing import Any, NamedTuple
 
 from diffkit.apis.measure import report
-from diffkit.apis.measure.dreambooth_report import spread
-from diffkit.evaluation.shares import standard_error
 
 #: What a student shall reach of its teacher's share of right pictures, and of its hits after DreamBooth.
 GOALS, DREAMBOOTH_GOAL = {"small": 0.97, "tiny": 0.93}, 0.9
@@ -44,8 +42,7 @@ class Figure(NamedTuple):
 def pooled(runs: Runs, group: str, name: str = "sc") -> Figure:
     """The mean share of several trainings; its error is the larger of that of their pictures and that of the seeds."""
     shares = [run[group][name] for run in runs]
-    pictures = standard_error(mean(shares), sum(run[group][f"{name}_n"] for run in runs))
-    return Figure(mean(shares), max(pictures, stdev(shares) / sqrt(len(shares)) if len(shares) > 1 else 0.0))
+    return Figure(mean(shares), report.share_error(shares, sum(run[group][f"{name}_n"] for run in runs)))
 
 
 def distillation_table(results: Mapping[str, Any], students: Sequence[str] | Mapping[str, Any],
@@ -79,10 +76,10 @@ def _row(student: str, label: str, runs: Runs, teacher: Runs) -> tuple[str, ...]
         return str(own), str(own.over(pooled(teacher, group)) or "-")
 
     trained = "cpu_seconds" in runs[0]
-    return (student, label, str(len(runs)), spread([run["iterations"] for run in runs], 0) if trained else "0",
-            spread([run["cpu_seconds"] for run in runs], 0) if trained else "0",
-            spread([run["peak_mb"] for run in runs], 0) if trained else "-", *both("ordinary"), *both("heldout"),
-            spread([run["psnr"] for run in runs], 1))
+    return (student, label, str(len(runs)), report.spread([run["iterations"] for run in runs], 0) if trained else "0",
+            report.spread([run["cpu_seconds"] for run in runs], 0) if trained else "0",
+            report.spread([run["peak_mb"] for run in runs], 0) if trained else "-", *both("ordinary"), *both("heldout"),
+            report.spread([run["psnr"] for run in runs], 1))
 
 
 def _goal_lines(results: Mapping[str, Any], students: Sequence[str] | Mapping[str, Any]) -> list[str]:
@@ -96,24 +93,20 @@ def _goal_lines(results: Mapping[str, Any], students: Sequence[str] | Mapping[st
             continue
         if ratio := found["feature"].over(teacher):
             rows.append((f"{student}: sc of the teacher's", str(ratio), f"≥ {GOALS.get(student, 0):g}",
-                         _yes(ratio.value >= GOALS.get(student, 0))))
+                         report.yes(ratio.value >= GOALS.get(student, 0))))
         for arm, words in (("task", "at equal steps"), ("task_time", "in equal CPU time")):
             if arm in found:
                 ahead = found["feature"].minus(found[arm])
                 rows.append((f"{student}: sc ahead of the task alone {words}", str(ahead), "> 2 errors",
-                             _yes(ahead.value > 2 * ahead.error)))
+                             report.yes(ahead.value > 2 * ahead.error)))
     dreambooth = results.get("dreambooth", {})
     for student in students:
         if student in dreambooth and "teacher" in dreambooth:
             hits = [pooled(list(dreambooth[who].values()), "concept", "hit") for who in (student, "teacher")]
             if ratio := hits[0].over(hits[1]):
                 rows.append((f"{student}: hits after DreamBooth, of the teacher's", str(ratio),
-                             f"≥ {DREAMBOOTH_GOAL:g}", _yes(ratio.value >= DREAMBOOTH_GOAL)))
+                             f"≥ {DREAMBOOTH_GOAL:g}", report.yes(ratio.value >= DREAMBOOTH_GOAL)))
     return [report.table(("goal", "value", "asked", "reached"), rows)] if rows else []
-
-
-def _yes(reached: bool) -> str:
-    return "yes" if reached else "**no**"
 
 
 def _notes(teacher: Runs) -> str:
@@ -152,8 +145,9 @@ def _dreambooth(found: Mapping[str, Mapping[str, Any]], students: Sequence[str] 
             base = mean(run["cpu_seconds"] for run in teacher) if teacher else 0
             rows.append((name, str(len(runs)), str(hit),
                          str(hit.over(pooled(teacher, "concept", "hit")) or "-") if teacher else "-",
-                         str(pooled(runs, "ordinary")), spread(seconds, 0),
-                         f"{mean(seconds) / base:.3f}" if base else "-", spread([run["peak_mb"] for run in runs], 0)))
+                         str(pooled(runs, "ordinary")), report.spread(seconds, 0),
+                         f"{mean(seconds) / base:.3f}" if base else "-",
+                         report.spread([run["peak_mb"] for run in runs], 0)))
     exam = next(iter(next(iter(found.values())).values()))["known_by"]
     return (report.table(_DREAMBOOTH, rows) + f"\nDreamBooth with LoRA of `{', '.join(exam['concepts'])}` on teacher "
             f"and students, trained with output and features: {exam['pictures_of_each_concept']} pictures of the "

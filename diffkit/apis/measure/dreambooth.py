@@ -86,9 +86,7 @@ def measure_dreambooth(
     Raises:
         ValueError: a variant is unknown, or the config trains no drawn concept.
     """
-    unknown = [name for name in variants if name not in VARIANTS]
-    if unknown:
-        raise ValueError(f"variants must be among {', '.join(VARIANTS)}, got {', '.join(unknown)}")
+    report.check_names("variants", variants, VARIANTS)
     options = {**(cfg_options or {}), **({"model.pretrained": pretrained} if pretrained else {})}
     base = variant_config("full", seeds[0], config, options, work_dir)
     concept = _concept(base)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 from PIL import Image
@@ -12,12 +11,6 @@ from diffkit.apis.measure.pictures import Samples
 from diffkit.datasets.shapes import concept_images
 from diffkit.datasets.shapes.concept_pictures import concept_scenes
 from diffkit.utils.images import picture_grid, save_png
-
-
-def spread(values: Sequence[float], digits: int = 3) -> str:
-    """The mean and the standard deviation of a few trainings: ``0.95 ± 0.02``."""
-    deviation = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{mean(values):.{digits}f}{deviation}"
 
 
 def dreambooth_table(results: Mapping[str, Any], descriptions: Mapping[str, str]) -> str:
@@ -50,10 +43,10 @@ def _row(description: str, runs: Sequence[Mapping[str, Any]], base: float) -> tu
     ordinary = [run["ordinary"]["sc"] for run in runs]
     return (
         description, str(len(runs)),
-        *(spread([run["concept"][name] for run in runs]) for name in ("hit", "hit_seen", "hit_unseen")),
-        spread(ordinary), spread([value / base for value in ordinary] if base else [0.0]),
-        spread([run["ordinary_taken_for_concept"] for run in runs]),
-        spread([run["cpu_seconds"] for run in runs], 0))
+        *(report.spread([run["concept"][name] for run in runs]) for name in ("hit", "hit_seen", "hit_unseen")),
+        report.spread(ordinary), report.spread([value / base for value in ordinary] if base else [0.0]),
+        report.spread([run["ordinary_taken_for_concept"] for run in runs]),
+        report.spread([run["cpu_seconds"] for run in runs], 0))
 
 
 def contact_sheet(path: Path, concept: str, dataset: Mapping[str, Any], before: Samples, after: Samples) -> Path:

@@ -53,7 +53,7 @@ def _size(found: Mapping[str, Any]) -> str:
 def _step(found: Mapping[str, Any]) -> str:
     longer = found["longer"]
     rows = [(f"{name} step", f"{min(times['cpu_seconds']):.2f}–{max(times['cpu_seconds']):.2f}",
-             *((_ratio(longer), f"≤ {LONGER_STEP:g}", _yes(longer["median"] <= LONGER_STEP))
+             *((_ratio(longer), f"≤ {LONGER_STEP:g}", report.yes(longer["median"] <= LONGER_STEP))
                if name == "quantised" else ("", "", ""))) for name, times in found["times"].items()]
     return (f"A training step (forward, backward, AdamW) of a UNet of {_million(found)} parameters, batch "
             f"{found['batch']}, latents of {found['side']} x {found['side']}, {found['layers']} layers of 8 bits with "
@@ -67,11 +67,7 @@ def _ratio(found: Mapping[str, float]) -> str:
 
 
 def _judged(value: float, least: float | None) -> tuple[str, str]:
-    return ("", "") if least is None else (f"≥ {least:g}", _yes(value >= least))
-
-
-def _yes(reached: bool) -> str:
-    return "yes" if reached else "**no**"
+    return ("", "") if least is None else (f"≥ {least:g}", report.yes(value >= least))
 
 
 def _million(found: Mapping[str, Any]) -> str:

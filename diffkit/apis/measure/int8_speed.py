@@ -48,8 +48,7 @@ def measure_int8_speed(
         ValueError: a part or a size is unknown.
     """
     for name, given, known in (("sizes", sizes, SIZES), ("parts", parts, PARTS)):
-        if unknown := [each for each in given if each not in known]:
-            raise ValueError(f"{name} must be among {', '.join(known)}, got {', '.join(unknown)}")
+        report.check_names(name, given, known)
     file = Path(out).with_suffix(".json")
     results = report.read_results(file)
     ordered = [name for name in SIZES if name in sizes]

@@ -99,9 +99,7 @@ def measure_miniature(
     Raises:
         ValueError: a part is unknown, or n is below 1.
     """
-    unknown = [part for part in parts if part not in PARTS]
-    if unknown:
-        raise ValueError(f"parts must be among {', '.join(PARTS)}, got {', '.join(unknown)}")
+    report.check_names("parts", parts, PARTS)
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     file = Path(out or f"docs/results/{PACKAGED[name]}").with_suffix(".json")
@@ -195,7 +193,7 @@ def miniature_table(results: dict[str, Any], goals: Sequence[Goal] = GOALS) -> s
             rows.append((
                 goal.label, report.share(found, goal.name, digits), found[f"{goal.name}_n"],
                 "" if goal.least is None else f"≥ {goal.least:g}",
-                "" if goal.least is None else ("yes" if found[goal.name] >= goal.least else "**no**")))
+                "" if goal.least is None else report.yes(found[goal.name] >= goal.least)))
     text = report.table(("figure", "value ± standard error", "n", "asked", "reached"), rows)
     concepts = results.get("vae", {}).get("concepts", {})
     names = [name for name in concepts if f"{name}_se" in concepts and name != "all"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from diffkit.apis.configs import load_config
 from diffkit.apis.measure import report
 from diffkit.apis.measure.exam import Exam, exam_subjects
 from diffkit.apis.measure.personalisation_pictures import method_sheet
@@ -93,9 +94,7 @@ def measure_personalisation(
         ValueError: a method is unknown.
         RuntimeError: a training has failed.
     """
-    unknown = [name for name in methods if name not in METHODS]
-    if unknown:
-        raise ValueError(f"methods must be among {', '.join(METHODS)}, got {', '.join(unknown)}")
+    report.check_names("methods", methods, METHODS)
     given = {**(cfg_options or {}), **({"model.pretrained": pretrained} if pretrained else {})}
     file = Path(out).with_suffix(".json")
     results = report.read_results(file) or {"before": {}, "runs": {}}
@@ -103,7 +102,7 @@ def measure_personalisation(
     for name in methods:
         for seed in seeds:
             options = {**given, **METHODS[name].options, "randomness.seed": seed}
-            cfg = _config(METHODS[name].config, options, Path(work_dir) / name / f"seed{seed}")
+            cfg = load_config(METHODS[name].config, work_dir=Path(work_dir) / name / f"seed{seed}", cfg_options=options)
             subjects = exam_subjects(cfg.test_dataloader.dataset)
             exam = Exam(cfg.model.pretrained, subjects, sampling_seeds, per_background, ordinary, say)
             if results["before"].get(name, {}).get("exam") != exam.settings:
@@ -126,18 +125,13 @@ def measure_personalisation(
     return text
 
 
-def _config(config: str, options: dict[str, Any], work_dir: Path) -> Any:
-    from diffkit.apis.configs import load_config
-
-    return load_config(config, work_dir=work_dir, cfg_options=options)
-
-
 def _trained(sheet: str, given: dict[str, Any], seed: int, work_dir: Path) -> Iterator[tuple[str, Any, Path]]:
     """The methods of a sheet that were trained in this folder, each with its config and its last step folder."""
     for name, method in METHODS.items():
         where = work_dir / name / f"seed{seed}"
         if method.sheet == sheet and where.is_dir():
-            cfg = _config(method.config, {**given, **method.options, "randomness.seed": seed}, where)
+            cfg = load_config(method.config, work_dir=where, cfg_options={
+                **given, **method.options, "randomness.seed": seed})
             step = where / f"step{cfg.train_cfg.max_iters - 1}"
             if step.is_dir():
                 yield name, cfg, step

@@ -5,7 +5,6 @@ from statistics import mean
 from typing import Any
 
 from diffkit.apis.measure import report
-from diffkit.apis.measure.dreambooth_report import spread
 
 _HEAD = ("method", "concept", "seeds", "hit before", "hit", "hit on other backgrounds", "hit and background",
          "ordinary prompts", "of the value before", "trained", "file, kB", "CPU seconds", "peak MB")
@@ -34,10 +33,10 @@ def _row(label: str, before: Mapping[str, Any], runs: Sequence[Mapping[str, Any]
     ordinary = [run["ordinary"]["sc"] for run in runs]
     return (
         label, ", ".join(before["exam"]["concepts"]), str(len(runs)), f"{before['concept']['hit']:.3f}",
-        *(spread([run["concept"][name] for run in runs]) for name in ("hit", "hit_unseen", "composition")),
-        spread(ordinary), spread([value / base for value in ordinary]) if base else "-",
+        *(report.spread([run["concept"][name] for run in runs]) for name in ("hit", "hit_unseen", "composition")),
+        report.spread(ordinary), report.spread([value / base for value in ordinary]) if base else "-",
         f"{mean(run['trained'] for run in runs):,.0f}", f"{mean(run['bytes'] for run in runs) / 1000:,.0f}",
-        spread([run["cpu_seconds"] for run in runs], 0), spread([run["peak_mb"] for run in runs], 0))
+        report.spread([run["cpu_seconds"] for run in runs], 0), report.spread([run["peak_mb"] for run in runs], 0))
 
 
 def _words(values: Sequence[Any]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from diffkit.apis.configs import load_config
 from diffkit.apis.measure import report
 from diffkit.apis.measure.exam import Exam, exam_subjects
 from diffkit.apis.measure.pictures import Say
@@ -101,9 +102,7 @@ def measure_quantization(
     Raises:
         ValueError: an arm is unknown, or there are fewer prompts than pictures.
     """
-    unknown = [name for name in arms if name not in ARMS]
-    if unknown:
-        raise ValueError(f"arms must be among {', '.join(ARMS)}, got {', '.join(unknown)}")
+    report.check_names("arms", arms, ARMS)
     file = Path(out).with_suffix(".json")
     results = report.read_results(file) or {"exam": {}, "runs": {}}
     results["about"] = report.about(command, options=cfg_options or {})
@@ -138,14 +137,15 @@ class _Measured:
         begins = self.word(name, seed) if arm.after else self.pretrained
         given = {"model.pretrained": str(begins)} if begins else {}
         options = {**self.options, **arm.options, **_HOOKS, **given, "randomness.seed": seed}
-        return _load(arm.config, options, self.work_dir / name / f"seed{seed}")
+        return load_config(arm.config, work_dir=self.work_dir / name / f"seed{seed}", cfg_options=options)
 
     def word(self, name: str, seed: int) -> Path:
         """The step folder of the word."""
         options = {**self.options, "randomness.seed": seed}
         if self.pretrained:
             options["model.pretrained"] = self.pretrained
-        cfg = _load(ARMS[name].after, options, self.work_dir / "words" / ARMS[name].after / f"seed{seed}")
+        cfg = load_config(ARMS[name].after, work_dir=self.work_dir / "words" / ARMS[name].after / f"seed{seed}",
+                          cfg_options=options)
         return train_once(cfg)[0]
 
     def word_exam(self, name: str, seed: int, step: Path, sampling_seeds: int) -> dict[str, Any]:
@@ -154,12 +154,6 @@ class _Measured:
         exam = Exam(self.pretrained or "mini-sd", exam_subjects(cfg.test_dataloader.dataset), sampling_seeds, 2, 2,
                     self.say)
         return {"word": {"float": exam.take([word])["concept"], "quantized": exam.take([word, step])["concept"]}}
-
-
-def _load(config: str, options: dict[str, Any], work_dir: Path) -> Any:
-    from diffkit.apis.configs import load_config
-
-    return load_config(config, work_dir=work_dir, cfg_options=options)
 
 
 def _files(step: Path) -> dict[str, int]:

@@ -1,13 +1,10 @@
 """The table of the quantised miniatures."""
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from diffkit.apis.measure import report
-from diffkit.apis.measure.dreambooth_report import spread
-from diffkit.evaluation import standard_error
 
 _HEAD = ("format", "method", "seeds", "prediction error", "of the damage recovered", "PSNR, dB", "sc",
          "FP32 / file", "CPU seconds")
@@ -36,25 +33,17 @@ def _row(name: str, arm: Any, runs: Mapping[str, Sequence[Mapping[str, Any]]], b
     found = runs[name]
     errors = [run["closeness"]["error"] for run in found]
     return (
-        arm.bits, arm.label, str(len(found)), f"{mean(errors):.5f}{_deviation(errors)}",
-        _recovered(arm, errors, runs), spread([run["closeness"]["psnr"] for run in found], 1),
+        arm.bits, arm.label, str(len(found)), report.spread(errors, 5),
+        _recovered(arm, errors, runs), report.spread([run["closeness"]["psnr"] for run in found], 1),
         _share([run["prompts"] for run in found]),
         f"{base['bytes'] / mean(run['bytes'] for run in found):.2f}",
-        spread([run["cpu_seconds"] for run in found], 0))
+        report.spread([run["cpu_seconds"] for run in found], 0))
 
 
 def _share(prompts: Sequence[Mapping[str, Any]]) -> str:
     """The mean share of the seeds, which all paint the same prompts from the same noise."""
     shares, count = [each["sc"] for each in prompts], prompts[0]["sc_n"]
-    seeds = stdev(shares) / sqrt(len(shares)) if len(shares) > 1 else 0.0
-    return f"{mean(shares):.3f} ± {max(standard_error(mean(shares), count), seeds):.3f} (n = {count})"
-
-
-def _deviation(values: Sequence[float]) -> str:
-    centre = mean(values)
-    if len(values) < 2:
-        return ""
-    return f" ± {sqrt(sum((value - centre) ** 2 for value in values) / (len(values) - 1)):.5f}"
+    return f"{mean(shares):.3f} ± {report.share_error(shares, count):.3f} (n = {count})"
 
 
 def _recovered(arm: Any, errors: Sequence[float], runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -67,8 +56,8 @@ def _recovered(arm: Any, errors: Sequence[float], runs: Mapping[str, Sequence[Ma
 
 def _word_row(arm: Any, runs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     pairs = [(run["word"]["float"]["hit"], run["word"]["quantized"]["hit"]) for run in runs]
-    return (arm.bits, arm.label, str(len(runs)), spread([a for a, _ in pairs]), spread([b for _, b in pairs]),
-            spread([b - a for a, b in pairs]))
+    return (arm.bits, arm.label, str(len(runs)), report.spread([a for a, _ in pairs]),
+            report.spread([b for _, b in pairs]), report.spread([b - a for a, b in pairs]))
 
 
 def _notes(exam: Mapping[str, Any], base: Mapping[str, Any]) -> str:

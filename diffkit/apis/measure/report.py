@@ -7,10 +7,14 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from importlib.metadata import version
+from math import sqrt
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import torch
+
+from diffkit.evaluation.shares import standard_error
 
 _PACKAGES = ("diffkit", "torch", "diffusers", "transformers", "peft")
 
@@ -102,6 +106,35 @@ def share(metrics: Mapping[str, Any], name: str, digits: int = 3) -> str:
         return "-"
     error = f" ± {metrics[f'{name}_se']:.{digits}f}" if f"{name}_se" in metrics else ""
     return f"{metrics[name]:.{digits}f}{error}"
+
+
+def spread(values: Sequence[float], digits: int = 3) -> str:
+    """The mean and the standard deviation of a few trainings: ``0.95 ± 0.02``."""
+    deviation = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{deviation}"
+
+
+def share_error(shares: Sequence[float], n: int) -> float:
+    """The standard error of the mean of a few shares: the larger one over ``n`` pictures and over the trainings."""
+    seeds = stdev(shares) / sqrt(len(shares)) if len(shares) > 1 else 0.0
+    return max(standard_error(mean(shares), n), seeds)
+
+
+def yes(reached: bool) -> str:
+    """Whether a goal is reached, in a word that is seen."""
+    return "yes" if reached else "**no**"
+
+
+def check_names(argument: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuses names that are not known.
+
+    Raises:
+        ValueError: naming the argument, what is allowed, and what is not.
+    """
+    allowed = list(known)
+    unknown = [name for name in given if name not in allowed]
+    if unknown:
+        raise ValueError(f"{argument} must be among {', '.join(allowed)}, got {', '.join(unknown)}")
 
 
 def footer(facts: Mapping[str, Any]) -> str:

@@ -54,9 +54,7 @@ def measure_teacher_memory(
     Raises:
         ValueError: a variant is unknown.
     """
-    unknown = [name for name in variants if name not in VARIANTS]
-    if unknown:
-        raise ValueError(f"variants must be among {', '.join(VARIANTS)}, got {', '.join(unknown)}")
+    report.check_names("variants", variants, VARIANTS)
     given = {**(cfg_options or {}), "train_dataloader.batch_size": batch_size}
     results: dict[str, Any] = {"about": report.about(command, config=str(config), options=given), "variants": {}}
     with tempfile.TemporaryDirectory() as folder:

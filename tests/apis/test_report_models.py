@@ -2,11 +2,12 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from diffkit.apis.report.models import Comparison, compare, models_of_runs, read_models
-from diffkit.apis.report.painter import peak_memory
 from diffkit.apis.report.run import read_runs
 from diffkit.apis.report.writing import write_report
 from diffkit.evaluation import count_parameters, unet_macs
@@ -52,10 +53,15 @@ def megabytes(text):
 
 
 def test_memory_is_that_of_this_process():
-    before = peak_memory()
-    block = bytearray(60_000_000)
-    block[::4096] = b"x" * len(block[::4096])
-    assert before + 30_000_000 < peak_memory() < 50_000_000_000
+    """In a process of its own: one that has freed memory before takes a new block from that."""
+    probe = ("from diffkit.apis.report.painter import peak_memory\n"
+             "before = peak_memory()\n"
+             "block = bytearray(200_000_000)\n"
+             "block[::4096] = b'x' * len(block[::4096])\n"
+             "print(before, peak_memory())")
+    out = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout
+    before, peak = (int(word) for word in out.split())
+    assert before + 150_000_000 < peak < before + 250_000_000
 
 
 def test_a_process_that_ends_is_told(sd_folder, monkeypatch):

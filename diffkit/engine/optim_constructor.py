@@ -138,7 +138,12 @@ def _eight_bit(name: str) -> Any:
         return getattr(bitsandbytes.optim, name)(params, **options)
 
     build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"{name} of the optional package bitsandbytes; takes its arguments."
+    build.__doc__ = f"""{name} of the optional package bitsandbytes.
+
+    Args:
+        params: what is trained; the training gives it.
+        **options: its own arguments, such as ``lr``, ``betas`` and ``weight_decay``.
+    """
     return build
 
 

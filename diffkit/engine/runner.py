@@ -41,9 +41,11 @@ from diffkit.registry import RUNNERS
 class Runner(MMRunner):
     """Trains and tests what a config describes.
 
-    It takes the arguments of MMEngine's runner, and these:
+    It takes the arguments of MMEngine's runner. In a config they are keys of the top level.
 
     Args:
+        model: a model, or the dict of a config that builds one.
+        work_dir: folder of everything that a run writes; it is made where it is not there.
         resume: True or ``'auto'`` goes on from the newest valid checkpoint of the work folder (from nothing
             if there is none), or from ``load_from`` if that is given; a path goes on from that checkpoint.
             False starts anew.

@@ -1,28 +1,21 @@
 """The directive ``registered``: the documentation of everything of diffkit in a registry.
 
-So the reference cannot forget a class::
+So the reference cannot forget a class; an argument without a meaning is a warning, which ends the build::
 
     ```{registered} TUNERS
     ```
 """
 
 import inspect
-from pydoc import locate
 
+from arguments import faults, registered
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-
-def registered_objects(registry: str) -> list[str]:
-    """Full names of what diffkit has in ``diffkit.registry.<registry>``, in the order of registration."""
-    from diffkit import registry as registries
-
-    root = getattr(registries, registry)
-    root.import_from_location()
-    found = [value for value in root.module_dict.values() if value.__module__.startswith("diffkit.")]
-    return [f"{value.__module__}.{value.__qualname__}" for value in dict.fromkeys(found)]
+logger = logging.getLogger(__name__)
 
 
 class Registered(SphinxDirective):
@@ -32,8 +25,11 @@ class Registered(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         lines = ["```{eval-rst}"]
-        for name in registered_objects(self.arguments[0]):
-            lines += [f".. auto{'class' if inspect.isclass(locate(name)) else 'function'}:: {name}", ""]
+        for value in registered(self.arguments[0]):
+            name = f"{value.__module__}.{value.__qualname__}"
+            for fault in faults(value):
+                logger.warning("%s %s", name, fault, location=self.get_location())
+            lines += [f".. auto{'class' if inspect.isclass(value) else 'function'}:: {name}", ""]
         container = nodes.container()
         self.state.nested_parse(StringList([*lines, "```"], "registered"), 0, container)
         return container.children

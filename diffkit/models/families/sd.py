@@ -12,7 +12,12 @@ from diffkit.registry import FAMILIES
 
 @FAMILIES.register_module()
 class StableDiffusion(Family):
-    """One CLIP text encoder, its last states (Rombach et al. 2022)."""
+    """One CLIP text encoder, its last states (Rombach et al. 2022).
+
+    Args:
+        scratch: see :class:`Family`.
+        allow_pickle: see :class:`Family`.
+    """
 
     pipeline_class = StableDiffusionPipeline
     text_parts = (("tokenizer", "text_encoder", CLIPTextModel),)

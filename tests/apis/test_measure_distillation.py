@@ -51,13 +51,22 @@ def test_arms_differ_in_the_weights_of_the_terms_alone(student, tmp_path):
     assert feature[:2] == output[:2] and feature[2] > 0
 
 
+def test_a_shorter_training_moves_the_schedule_that_ends_with_it():
+    cfg = load_config("mini_sd_distill_small")
+    short = load_config("mini_sd_distill_small", cfg_options=distillation.shortened(cfg, 0.1))
+    assert short.train_cfg.max_iters == cfg.train_cfg.max_iters / 10
+    warm_up, decay = short.param_scheduler
+    assert (warm_up.begin, warm_up.end) == (cfg.param_scheduler[0].begin, cfg.param_scheduler[0].end)
+    assert (decay.begin, decay.end) == (cfg.param_scheduler[1].begin / 10, short.train_cfg.max_iters)
+
+
 def test_students_are_trained_compared_and_not_trained_twice(sd_folder, tmp_path, trained, monkeypatch):
     arguments = {"students": ["small"], "arms": ["untrained", "task", "task_time", "feature", "dreambooth"],
                  "seeds": [3], "n": 2, "heldout": 1, "sampling_seeds": 1, "per_background": 1, "ordinary": 2,
                  "pretrained": str(sd_folder), "cfg_options": SMALL,
                  "dreambooth_options": {name: value for name, value in SMALL.items() if "length" not in name}
                  | {"train_dataloader.dataset.class_prompt": None, "train_dataloader.dataset.num_class_images": 0},
-                 "work_dir": tmp_path / "runs", "out": tmp_path / "r", "image": tmp_path / "p.png",
+                 "share": 1.0, "work_dir": tmp_path / "runs", "out": tmp_path / "r", "image": tmp_path / "p.png",
                  "say": lambda line: None}
     text = distillation.measure_distillation(**arguments)
     results = json.loads((tmp_path / "r.json").read_text())
@@ -70,7 +79,7 @@ def test_students_are_trained_compared_and_not_trained_twice(sd_folder, tmp_path
     assert max(schedule.end for schedule in longer.param_scheduler) <= max(
         schedule.end for schedule in load_config("mini_sd_distill_small").param_scheduler), "no end but the last moves"
     on_student = next(cfg for cfg in trained if "small_dreambooth" in cfg.work_dir)
-    assert on_student.model.pretrained == str((tmp_path / "runs/small_feature/seed3/step1").resolve())
+    assert on_student.model.pretrained == str((tmp_path / "runs/small_whole/seed3/step1").resolve())
     assert set(results["dreambooth"]) == {"teacher", "small"}
     costs = results["costs"]
     assert costs["small"]["parameters"] < costs["teacher"]["parameters"] and costs["teacher"]["ratio"] == 1
@@ -83,19 +92,14 @@ def test_students_are_trained_compared_and_not_trained_twice(sd_folder, tmp_path
     assert distillation.measure_distillation(**arguments) == text
 
 
-def test_the_schedule_of_the_longer_training_is_stretched(tmp_path, monkeypatch, sd_folder):
+def test_the_task_alone_gets_the_time_of_what_is_taught(tmp_path, monkeypatch, sd_folder):
     run = distillation._Measurement(tmp_path / "r.json", tmp_path, {}, {"model.pretrained": str(sd_folder)}, {},
-                                    (1, 1), (1, 1, 1), print)
-    base = load_config("mini_sd_distill_small")
-    given = {}
-    monkeypatch.setattr(run, "student", lambda student, arm, seed, options=None: (
-        given.update(options or {}), {"cpu_seconds": 1.5 if arm == "feature" else 1.0})[1])
+                                    (1, 1), (1, 1, 1), 0.2, print)
+    shares = {}
+    monkeypatch.setattr(run, "student", lambda student, arm, seed, share=None: (
+        shares.update({arm: share}), {"cpu_seconds": 1.5 if arm == "feature" else 1.0})[1])
     run.same_time("small", 0)
-    last = len(base.param_scheduler) - 1
-    assert given["train_cfg.max_iters"] == given[f"param_scheduler.{last}.end"] == round(1.5 * base.train_cfg.max_iters)
-    assert given[f"param_scheduler.{last}.begin"] == round(1.5 * base.param_scheduler[last].begin)
-    longer = load_config("mini_sd_distill_small", work_dir=tmp_path, cfg_options=given)
-    assert longer.param_scheduler[last].end == longer.train_cfg.max_iters
+    assert shares == {"feature": None, "task": None, "task_time": pytest.approx(0.2 * 1.5)}
 
 
 def test_the_teacher_is_its_own_equal(sd_folder, tmp_path, monkeypatch):
@@ -129,14 +133,15 @@ def test_goals_are_read_off_the_figures():
     results = {
         "teacher": {"0": share(0.95, 400), "1": share(0.95, 400)},
         "runs": {"small_feature": {"0": share(0.94, 400, **spent), "1": share(0.94, 400, **spent)},
+                     "small_whole": {"0": share(0.94, 400, **spent), "1": share(0.94, 400, **spent)},
                  "small_task": {"0": share(0.90, 400, **spent), "1": share(0.94, 400, **spent)},
-                 "tiny_feature": {"0": share(0.88, 400, **spent)}},
+                 "tiny_whole": {"0": share(0.88, 400, **spent)}},
         "about": {"command": "the command", "date": "today", "machine": dict.fromkeys(
             ("processor", "cores", "threads", "python", "torch", "diffusers", "transformers", "peft"), "x")}}
     text = distillation_table(results, ["small", "tiny"], {"task": "alone", "feature": "all"})
-    assert "| small: sc of the teacher's | 0.989 ± 0.012 | ≥ 0.97 | yes |" in text
+    assert "| small: sc of the teacher's, trained to the end | 0.989 ± 0.012 | ≥ 0.97 | yes |" in text
     assert "| small: sc ahead of the task alone at equal steps | 0.020 ± 0.022 | > 2 errors | **no** |" in text
-    assert "| tiny: sc of the teacher's | 0.926 ± 0.019 | ≥ 0.93 | **no** |" in text
+    assert "| tiny: sc of the teacher's, trained to the end | 0.926 ± 0.019 | ≥ 0.93 | **no** |" in text
     assert "DreamBooth" not in text and "Made by `the command`" in text
 
 

@@ -28,10 +28,12 @@ class Arm:
     Attributes:
         label: in words.
         options: values that replace those of the config, by dotted key.
+        whole: trained as long as the config says; the others for a share of that, which is enough to compare them.
     """
 
     label: str
     options: dict[str, Any] = field(default_factory=dict)
+    whole: bool = False
 
 
 #: What is compared, by the name that ``--arms`` takes; ``dreambooth`` is the second table.
@@ -41,6 +43,7 @@ ARMS = {
     "task_time": Arm("the task alone, for the CPU time of the last line", _TASK_ALONE),
     "output": Arm("task and teacher's output", {_FEATURE: 0}),
     "feature": Arm("task, output and features"),
+    "whole": Arm("task, output and features, to the end", whole=True),
     "dreambooth": Arm("DreamBooth with LoRA"),
 }
 #: The students, by the name that ``--students`` takes: config of the distillation, and of DreamBooth after it.
@@ -61,6 +64,7 @@ def measure_distillation(
     sampling_seeds: int = 4,
     per_background: int = 2,
     ordinary: int = 64,
+    share: float = 0.1,
     pretrained: str | None = None,
     cfg_options: dict[str, Any] | None = None,
     dreambooth_options: dict[str, Any] | None = None,
@@ -77,13 +81,14 @@ def measure_distillation(
 
     Args:
         students: of ``STUDENTS``.
-        arms: of ``ARMS``. ``task_time`` and ``dreambooth`` train ``feature`` too, which they begin with.
+        arms: of ``ARMS``. ``task_time`` trains ``task`` and ``feature`` too, and ``dreambooth`` trains ``whole``.
         seeds: of the trainings; each has prompts of its own, and the teacher paints those of all.
         n: ordinary prompts of each seed, half of them with patterns.
         heldout: prompts of each seed with pairs of shape and colour that no training shows.
         sampling_seeds: how many seeds a model after DreamBooth is sampled with.
         per_background: pictures of its concept on each background, for each of them.
         ordinary: ordinary prompts after DreamBooth, half of them with patterns.
+        share: of the iterations of the configs, which all arms but ``whole`` are trained for; above 0 and up to 1.
         pretrained: replaces the teacher of the configs.
         cfg_options: values that replace those of the distillation's configs, by dotted key.
         dreambooth_options: the same for those of DreamBooth.
@@ -97,15 +102,17 @@ def measure_distillation(
         The tables, as Markdown.
 
     Raises:
-        ValueError: a student or an arm is unknown.
+        ValueError: a student or an arm is unknown, or ``share`` is none.
         RuntimeError: a training has failed.
     """
     for name, given, known in (("students", students, STUDENTS), ("arms", arms, ARMS)):
         report.check_names(name, given, known)
+    if not 0 < share <= 1:
+        raise ValueError(f"share is {share}; it must be above 0 and up to 1.")
     run = _Measurement(
         Path(out).with_suffix(".json"), Path(work_dir), report.about(command, options=cfg_options or {}),
         {**(cfg_options or {}), **({"model.pretrained": pretrained} if pretrained else {})},
-        dreambooth_options or {}, (n, heldout), (sampling_seeds, per_background, ordinary), say)
+        dreambooth_options or {}, (n, heldout), (sampling_seeds, per_background, ordinary), share, say)
     for seed in seeds:
         run.teacher(students[0], seed)
         for arm in (name for name in ARMS if name in arms and name not in ("task_time", "dreambooth")):
@@ -120,12 +127,12 @@ def measure_distillation(
         for seed in seeds:
             run.dreambooth(None, seed)
             for student in students:
-                run.dreambooth(student, seed)
+                run.dreambooth(student, seed, seeds[0])
     results = report.read_results(run.file)
     text = distillation_table(results, STUDENTS, {name: arm.label for name, arm in ARMS.items()})
     run.file.with_suffix(".md").write_text(text, encoding="utf-8")
     trained = {f"{student}, {ARMS[arm].label}": run.step(student, arm, seeds[0]) for student in students
-               for arm in ("task", "feature") if str(seeds[0]) in results["runs"].get(f"{student}_{arm}", {})}
+               for arm in ("task", "feature", "whole") if str(seeds[0]) in results["runs"].get(f"{student}_{arm}", {})}
     if trained:
         contact_sheet(Path(image), run.config(students[0], "feature", seeds[0]).model.pretrained, trained)
     return text
@@ -136,10 +143,10 @@ class _Measurement:
 
     def __init__(self, file: Path, work_dir: Path, about: Mapping[str, Any], options: dict[str, Any],
                  dreambooth_options: dict[str, Any], prompts: tuple[int, int], exam: tuple[int, int, int],
-                 say: Say) -> None:
+                 share: float, say: Say) -> None:
         self.file, self.work_dir, self.about, self.say = file, work_dir, about, say
         self.options, self.dreambooth_options = options, dreambooth_options
-        self.prompts, self.exam = prompts, exam
+        self.prompts, self.exam, self.share = prompts, exam, share
 
     def config(self, student: str, arm: str, seed: int, **more: Any) -> Any:
         return self._load(STUDENTS[student][0], self._options(arm, seed, more), f"{student}_{arm}", seed)
@@ -154,9 +161,16 @@ class _Measurement:
         exam = self._exam(pretrained, seed)
         self._once(["teacher", str(seed)], exam.settings, lambda: exam.take(None))
 
-    def student(self, student: str, arm: str, seed: int, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Trains, asks and returns what was found."""
-        more = dict(options or {})
+    def student(self, student: str, arm: str, seed: int, share: float | None = None) -> dict[str, Any]:
+        """Trains, asks and returns what was found.
+
+        Args:
+            student: of ``STUDENTS``.
+            arm: of ``ARMS``.
+            seed: of training and prompts.
+            share: of the config's iterations, instead of that of all arms.
+        """
+        more = {} if ARMS[arm].whole else shortened(self.config(student, arm, seed), share or self.share)
         cfg = self.config(student, arm, seed, **more)
         exam = self._exam(cfg.model.pretrained, seed)
 
@@ -172,14 +186,7 @@ class _Measurement:
     def same_time(self, student: str, seed: int) -> None:
         """The task alone, with as many steps as fit into the processor time of output and features."""
         taught, alone = (self.student(student, arm, seed) for arm in ("feature", "task"))
-        factor = taught["cpu_seconds"] / alone["cpu_seconds"]
-        base = self.config(student, "task", seed)
-        options: dict[str, Any] = {"train_cfg.max_iters": round(base.train_cfg.max_iters * factor)}
-        for i, schedule in enumerate(base.param_scheduler):
-            if schedule.get("end") == base.train_cfg.max_iters:
-                options[f"param_scheduler.{i}.begin"] = round(schedule.begin * factor)
-                options[f"param_scheduler.{i}.end"] = options["train_cfg.max_iters"]
-        self.student(student, "task_time", seed, options)
+        self.student(student, "task_time", seed, self.share * taught["cpu_seconds"] / alone["cpu_seconds"])
 
     def costs(self, students: Sequence[str]) -> None:
         """Parameters, multiplications and time of the UNets."""
@@ -188,13 +195,13 @@ class _Measurement:
         self._once(["costs"], {"weights": report.pretrained_digest(teacher), "students": sorted(students)},
                    lambda: costs_of(teacher, configs))
 
-    def dreambooth(self, student: str | None, seed: int) -> None:
-        """DreamBooth on the teacher (None), or on the student that was taught with the same seed."""
+    def dreambooth(self, student: str | None, seed: int, taught_with: int = 0) -> None:
+        """DreamBooth on the teacher (None), or on the student that was taught to the end with a seed."""
         name = _TEACHER_DREAMBOOTH if student is None else STUDENTS[student][1]
         options = {**self.dreambooth_options, "randomness.seed": seed}
         if student is not None:
-            self.student(student, "feature", seed)
-            options["model.pretrained"] = str(self.step(student, "feature", seed).resolve())
+            self.student(student, "whole", taught_with)
+            options["model.pretrained"] = str(self.step(student, "whole", taught_with).resolve())
         elif "model.pretrained" in self.options:
             options["model.pretrained"] = self.options["model.pretrained"]
         label = student or "teacher"
@@ -236,6 +243,16 @@ class _Measurement:
             place[path[-1]] = found
             report.write_results(self.file, results)
         return found
+
+
+def shortened(cfg: Any, share: float) -> dict[str, Any]:
+    """Options that train a ``share`` as long; schedules that end with the training do so again, the others stay."""
+    options: dict[str, Any] = {"train_cfg.max_iters": max(1, round(cfg.train_cfg.max_iters * share))}
+    for i, schedule in enumerate(cfg.param_scheduler):
+        if schedule.get("end") == cfg.train_cfg.max_iters:
+            options[f"param_scheduler.{i}.begin"] = round(schedule.begin * share)
+            options[f"param_scheduler.{i}.end"] = options["train_cfg.max_iters"]
+    return options
 
 
 @contextmanager

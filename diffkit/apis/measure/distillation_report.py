@@ -149,5 +149,5 @@ def _dreambooth(found: Mapping[str, Mapping[str, Any]], students: Sequence[str] 
     exam = next(iter(next(iter(found.values())).values()))["known_by"]
     return (report.table(_DREAMBOOTH, rows) + f"\nDreamBooth with LoRA of `{', '.join(exam['concepts'])}` on the "
             f"teacher and on the students trained to the end with the first seed: {exam['pictures_of_each_concept']} "
-            f"pictures of the concept and {exam['ordinary_prompts']} ordinary prompts for each seed. CPU seconds are of the whole "
-            "command, prior pictures included.\n")
+            f"pictures of the concept and {exam['ordinary_prompts']} ordinary prompts for each seed. CPU seconds are "
+            "of the whole command, prior pictures included.\n")

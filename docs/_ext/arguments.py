@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 _SECTION = re.compile(r"^Args:\n(.*?)(?=^\S|\Z)", re.DOTALL | re.MULTILINE)
-_ENTRY = re.compile(r"^ {4}(\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: \([^)]*\))?:[ \n](.*?)(?=^ {4}\S|\Z)", re.DOTALL | re.MULTILINE)
+_NAME = r"\*{0,2}\w+"
+_ENTRY = re.compile(rf"^ {{4}}({_NAME}(?:, {_NAME})*)(?: \([^)]*\))?:[ \n](.*?)(?=^ {{4}}\S|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def registered(registry: str) -> list[Callable[..., Any]]:

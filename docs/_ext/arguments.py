@@ -5,9 +5,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-_SECTION = re.compile(r"^Args:\n(.*?)(?=^\S|\Z)", re.DOTALL | re.MULTILINE)
+_FLAGS = re.DOTALL | re.MULTILINE
+_SECTION = re.compile(r"^Args:\n(.*?)(?=^\S|\Z)", _FLAGS)
 _NAME = r"\*{0,2}\w+"
-_ENTRY = re.compile(rf"^ {{4}}({_NAME}(?:, {_NAME})*)(?: \([^)]*\))?:[ \n](.*?)(?=^ {{4}}\S|\Z)", re.DOTALL | re.MULTILINE)
+_ENTRY = re.compile(rf"^ {{4}}({_NAME}(?:, {_NAME})*)(?: \([^)]*\))?:[ \n](.*?)(?=^ {{4}}\S|\Z)", _FLAGS)
 
 
 def registered(registry: str) -> list[Callable[..., Any]]:

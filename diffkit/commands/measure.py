@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add: dict[str, Callable[[argparse.ArgumentParser], None]] = {
         "mini-sd": _miniature, "mini-sdxl": _mini_sdxl, "concept-gate": _concept_gate, "dreambooth": _dreambooth,
         "personalisation": _personalisation, "distillation": _distillation, "consistency": _consistency,
-        "teacher-memory": _teacher_memory,
+        "teacher-memory": _teacher_memory, "student-steps": _student_steps,
         "quantization": _quantization, "int8-speed": _int8_speed}
     helps = {
         "mini-sd": "what the miniature paints, what its VAE keeps, how fast it is",
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "int8-speed": "how fast and how small quantised UNets are, beside other number formats",
         "consistency": "pictures in 4 steps, before and after consistency distillation",
         "teacher-memory": "bytes that a teacher takes, and what each way to save some of them saves",
+        "student-steps": "time of a LoRA step on students of Stable Diffusion 1.5, beside a step on the whole",
         "distillation": "students without training, and with more and more of what a teacher tells them",
         "personalisation": "every way to personalise: concept, forgetting, size and cost",
         "quantization": "integers, calibrated and trained, beside the float model",
@@ -84,9 +85,11 @@ def _distillation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pretrained", metavar="MODEL", help="the teacher (default: that of the configs)")
     parser.add_argument("--students", nargs="+", metavar="NAME", help="of small and tiny (default: both)")
     parser.add_argument("--arms", nargs="+", metavar="NAME",
-                        help="of untrained, task, task_time, output, feature and dreambooth (default: all)")
+                        help="of untrained, task, task_time, output, feature, whole and dreambooth (default: all)")
     parser.add_argument("--n", type=int, help="ordinary prompts of each seed (default: 96)")
     parser.add_argument("--heldout", type=int, metavar="COUNT", help="held-out prompts of each seed (default: 96)")
+    parser.add_argument("--share", type=float, metavar="SHARE",
+                        help="of the configs' iterations, for all arms but whole (default: 0.1)")
     _add_trainings(parser, ordinary=64, work_dir="work_dirs/measure_distillation")
     parser.add_argument("--image", metavar="FILE", help="pictures (default: docs/images/mini_sd_distillation.png)")
 
@@ -119,6 +122,13 @@ def _teacher_memory(parser: argparse.ArgumentParser) -> None:
                         help="of task, float32, bfloat16, disk, checkpointing, all, output and bank (default: all)")
     parser.add_argument("--batch-size", type=int, help="pictures of a step (default: 4)")
     _add_options(parser)
+
+
+def _student_steps(parser: argparse.ArgumentParser) -> None:
+    for name, what in (("side", "of the latents (default: 32)"), ("batch-size", "pictures of a step (default: 1)"),
+                       ("rank", "of the adapters (default: 8)"),
+                       ("rounds", "in which all take turns (default: 5)")):
+        parser.add_argument(f"--{name}", type=int, metavar="COUNT", help=what)
 
 
 def _add_trainings(parser: argparse.ArgumentParser, ordinary: int | None, work_dir: str) -> None:
@@ -165,6 +175,8 @@ def run(args: argparse.Namespace) -> None:
         )
     elif args.kind == "distillation":
         from diffkit.apis.measure.distillation import measure_distillation as measure  # type: ignore[assignment]
+    elif args.kind == "student-steps":
+        from diffkit.apis.measure.student_steps import measure_student_steps as measure  # type: ignore[assignment]
     elif args.kind == "quantization":
         from diffkit.apis.measure.quantization import measure_quantization as measure  # type: ignore[assignment]
     else:

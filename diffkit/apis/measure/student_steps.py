@@ -62,8 +62,9 @@ def step_times(config: dict[str, Any], variants: Sequence[str], side: int, batch
     torch.manual_seed(0)
     teacher = UNet2DConditionModel(**config).requires_grad_(False).train()
     unets = {TEACHER: teacher, **{name: prune(teacher, VARIANTS[name], share=True) for name in variants}}
-    models = {name: {"parameters": count_parameters(unet),
-                     "macs": unet_macs(unet.config, (side, side)).total} for name, unet in unets.items()}
+    models: dict[str, dict[str, Any]] = {
+        name: {"parameters": count_parameters(unet), "macs": unet_macs(unet.config, (side, side)).total}
+        for name, unet in unets.items()}
     say(f"LoRA steps of {', '.join(unets)}")
     runs = {name: _lora_step(unet, config, side, batch_size, rank) for name, unet in unets.items()}
     times = interleaved(runs, rounds, say)

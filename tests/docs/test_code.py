@@ -2,12 +2,11 @@
 
 import ast
 import importlib
-import sys
 from pathlib import Path
 
 import pytest
 
-from diffkit.apis import copy_config, train
+from diffkit.apis import copy_config
 from diffkit.utils.config_check import check_config
 from tests.docs.pages import ROOT, Block, blocks, blocks_of
 
@@ -65,30 +64,3 @@ def test_pieces_of_configs_have_no_faults(block: Block, tmp_path: Path, monkeypa
     path = tmp_path / "piece.py"
     path.write_text("\n".join([*head, block.text]), encoding="utf-8")
     check_config(path)
-
-
-def test_the_parts_of_the_page_on_extending_train(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sd_folder: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    for name in ("stable_diffusion_v15_text_to_image_lora", "mini_sd_text_to_image"):
-        copy_config(name, tmp_path)
-    files: dict[str, str] = {}
-    for block in blocks(ROOT / "docs/extending.md"):
-        head = block.text.splitlines()[0]
-        if block.language == "python" and head.startswith("# my_"):
-            files[head[2:]] = files.get(head[2:], "") + block.text + "\n\n"
-    assert set(files) == {"my_parts.py", "my_experiment.py"}
-    for name, text in files.items():
-        Path(name).write_text(text, encoding="utf-8")
-    try:
-        work_dir = train("my_experiment.py", cfg_options={
-            "model.pretrained": str(sd_folder), "train_dataloader.dataset.resolution": 32,
-            "train_dataloader.batch_size": 2, "train_cfg.max_iters": 2, "custom_hooks.0.interval": 1,
-            "default_hooks.logger.interval": 1})
-    finally:
-        sys.modules.pop("my_parts", None)
-    assert (work_dir / "step1" / "model_index.json").is_file()
-    logs = [path.read_text(encoding="utf-8") for path in work_dir.glob("*/vis_data/scalars.json")]
-    assert any("weight_norm" in text for text in logs)

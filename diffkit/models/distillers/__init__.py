@@ -5,5 +5,6 @@ from diffkit.models.distillers.consistency import ConsistencyDistiller
 from diffkit.models.distillers.denoiser import DenoiserDistiller
 from diffkit.models.distillers.objective import DistillObjective
 from diffkit.models.distillers.pairs import PAIRS
+from diffkit.models.distillers.with_teacher import TeacherDistiller
 
-__all__ = ["PAIRS", "ConsistencyDistiller", "DenoiserDistiller", "DistillObjective", "Distiller"]
+__all__ = ["PAIRS", "ConsistencyDistiller", "DenoiserDistiller", "DistillObjective", "Distiller", "TeacherDistiller"]

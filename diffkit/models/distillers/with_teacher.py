@@ -44,6 +44,13 @@ class TeacherDistiller(Distiller):
                 else FrozenTeacher.from_pretrained(self.source, model, dtype, self.offload))
 
     @property
+    def teacher(self) -> FrozenTeacher:
+        """The frozen teacher; there is one as soon as the model is built."""
+        if self._teacher is None:
+            raise RuntimeError(f"{type(self).__name__}: there is no teacher yet; take_teacher comes first.")
+        return self._teacher
+
+    @property
     def resident_bytes(self) -> int:
         """Bytes of the teacher's weights that are in memory at once, on the device that it runs on."""
         return 0 if self._teacher is None else self._teacher.resident_bytes

@@ -119,7 +119,7 @@ class PictureLoop(TestLoop):
             if about.get("prompt") != sample["prompt"] or about.get("seed") != int(sample["seed"]):
                 return None
             return np.asarray(open_image(path))
-        except (OSError, BadImageError, ValueError, SyntaxError):
+        except (OSError, BadImageError):
             return None
 
     def _keep(self, sample: Mapping[str, Any], pixels: np.ndarray) -> np.ndarray:

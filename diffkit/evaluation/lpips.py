@@ -55,12 +55,16 @@ class LpipsNetwork(nn.Module):
         self.register_buffer("scale", torch.tensor(_SCALE).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        pairs = zip(self._layers(first), self._layers(second), strict=True)
-        return sum(
-            (self.get_submodule(f"lin{number}.model.1")((a - b) ** 2).mean((1, 2, 3))
-             for number, (a, b) in enumerate(pairs)), torch.zeros(len(first), device=first.device))
+        pairs = zip(self.features(first), self.features(second), strict=True)
+        return self.weigh([(a - b) ** 2 for a, b in pairs])
 
-    def _layers(self, x: Tensor) -> list[Tensor]:
+    def weigh(self, squares: Sequence[Tensor]) -> Tensor:
+        """Distances ``[N]`` from the squared differences of the features of each layer."""
+        return torch.stack([self.get_submodule(f"lin{number}.model.1")(square).mean((1, 2, 3))
+                            for number, square in enumerate(squares)]).sum(0)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Of each slice: its output ``[N, C, H, W]``, of length 1 over the channels."""
         x = (x - self.get_buffer("shift")) / self.get_buffer("scale")
         found = []
         for row in self.rows:
@@ -99,6 +103,32 @@ class Lpips:
         """Float32 ``[N]``: 0 for equal pictures; each pair has one size."""
         return np.array([float(self.network(self._prepare(a), self._prepare(b)))
                          for a, b in zip(first, second, strict=True)], dtype=np.float32)
+
+    @torch.no_grad()
+    def mean_distance(self, images: Sequence[Picture]) -> float:
+        """The mean LPIPS of all pairs of two pictures or more; the network is called once for each picture.
+
+        The mean square of the difference of all pairs of n values is their sample variance twice, so that two sums for
+        each feature are enough (Welford 1962: running means, in float64).
+
+        Raises:
+            ValueError: there are fewer than two, or they are not of one size.
+        """
+        sizes = {as_pil(image).size for image in images}
+        if len(images) < 2 or len(sizes) > 1:
+            raise ValueError(f"images must be two or more of one size, got {len(images)} of {sorted(sizes)}")
+        means: list[Tensor] = []
+        spreads: list[Tensor] = []
+        for number, image in enumerate(images, start=1):
+            found = [each.double() for each in self.network.features(self._prepare(image))]
+            if number == 1:
+                means, spreads = found, [torch.zeros_like(each) for each in found]
+                continue
+            for value, mean, spread in zip(found, means, spreads, strict=True):
+                before = value - mean
+                mean += before / number
+                spread += before * (value - mean)
+        return float(self.network.weigh([(2 * each / (len(images) - 1)).float() for each in spreads]))
 
     def _prepare(self, image: Picture) -> Tensor:
         levels = torch.from_numpy(np.array(as_pil(image))).permute(2, 0, 1)[None].to(self.device)

@@ -1,7 +1,6 @@
 """How near pictures stay to those of another model from the same noise, and how varied those of one prompt are."""
 
 import itertools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -121,11 +120,9 @@ class Diversity(BaseMetric):
         return mean_and_error(self.distance, means) if means else {}
 
     def _mean_distance(self, values: list[np.ndarray]) -> float:
-        pairs = list(itertools.combinations(values, 2))
         if self.distance == "lpips":
-            firsts, seconds = zip(*pairs, strict=True)
-            return float(self.lpips(firsts, seconds).mean())
-        return float(np.mean([1 - first @ second for first, second in pairs]))
+            return self.lpips.mean_distance(values)
+        return float(np.mean([1 - first @ second for first, second in itertools.combinations(values, 2)]))
 
 
 def pictures_by_noise(folder: str) -> dict[tuple[str, int], Path]:
@@ -137,11 +134,8 @@ def pictures_by_noise(folder: str) -> dict[tuple[str, int], Path]:
     path = Path(folder).expanduser()
     found = {}
     for file in sorted(path.glob("*.png")) if path.is_dir() else ():
-        try:
-            about = read_png_metadata(file)
-        except (OSError, json.JSONDecodeError):
-            continue
-        if isinstance(about, dict) and isinstance(about.get("prompt"), str) and isinstance(about.get("seed"), int):
+        about = read_png_metadata(file)
+        if isinstance(about.get("prompt"), str) and isinstance(about.get("seed"), int):
             found[about["prompt"], about["seed"]] = file
     if not found:
         raise ValueError(f"pictures={folder!r} holds no PNG files that say their prompt and seed")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,7 +38,7 @@ def save_png(image: Image.Image, path: str | Path, metadata: Mapping[str, Any] |
     if path.suffix.lower() == ".png" and metadata:
         options["pnginfo"] = PngInfo()
         options["pnginfo"].add_itxt(PNG_KEY, json.dumps(dict(metadata), ensure_ascii=False))
-    aside = path.with_name(f".{path.name}")
+    aside = path.with_name(f".{path.name}.{os.getpid()}")  # two processes may make one picture
     try:
         image.save(aside, format=Image.registered_extensions()[path.suffix.lower()], **options)
         aside.replace(path)
@@ -47,10 +48,21 @@ def save_png(image: Image.Image, path: str | Path, metadata: Mapping[str, Any] |
 
 
 def read_png_metadata(path: str | Path) -> dict[str, Any]:
-    """Returns what :func:`save_png` wrote into a file; an empty dict where there is nothing of it."""
-    with Image.open(path) as image:
-        text = image.info.get(PNG_KEY)
-    return json.loads(text) if text else {}
+    """Returns what :func:`save_png` wrote into a file, with its pixels unread.
+
+    An empty dict where the file is damaged, no PNG, not readable, or says nothing of it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            about = json.loads(image.info.get(PNG_KEY) or "{}")
+    except FileNotFoundError:
+        raise
+    except Exception:  # whatever a damaged file makes Pillow raise
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
 def picture_grid(images: Sequence[Image.Image], captions: Sequence[str] | None = None,

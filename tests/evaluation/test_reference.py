@@ -1,12 +1,14 @@
 """Similarity to a reference model's pictures, and diversity."""
 
+import itertools
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from diffkit.evaluation import psnr, ssim
 from diffkit.evaluation.encoders import ClipEncoder
-from diffkit.evaluation.lpips import Lpips
+from diffkit.evaluation.lpips import Lpips, LpipsNetwork
 from diffkit.registry import METRICS
 from diffkit.utils.images import save_png
 from tests.evaluation.judges import pictures, save_clip, save_lpips
@@ -61,3 +63,17 @@ def test_diversity_is_the_mean_distance_within_prompts(tmp_path, lpips_file):
     same = METRICS.build({"type": "Diversity", "weights": lpips_file, "device": "cpu"})
     same.process(None, [samples[0], samples[0]])
     assert same.evaluate(2)["diversity/lpips"] == 0.0
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_lpips_of_all_pairs_asks_the_network_once_for_each_picture(lpips_file, monkeypatch, n):
+    lpips, images = Lpips(lpips_file, device="cpu"), pictures(n, (64, 80))
+    firsts, seconds = zip(*itertools.combinations(images, 2), strict=True)
+    wanted = lpips(firsts, seconds).mean()
+    calls, features = [], LpipsNetwork.features
+    monkeypatch.setattr(LpipsNetwork, "features", lambda self, x: calls.append(x) or features(self, x))
+    assert lpips.mean_distance(images) == pytest.approx(wanted, rel=1e-5)
+    assert len(calls) == n
+    assert lpips.mean_distance([images[0]] * n) == 0.0
+    with pytest.raises(ValueError, match=r"two or more of one size, got 2 of \[\(40, 64\), \(80, 64\)\]"):
+        lpips.mean_distance([images[0], images[0][:, :40]])

@@ -1,5 +1,6 @@
 import pytest
 from PIL import Image, ImageChops
+from PIL.PngImagePlugin import PngInfo
 
 from diffkit.utils.images import picture_grid, read_png_metadata, save_png, slug
 
@@ -19,6 +20,24 @@ def test_png_keeps_what_it_was_made_of(tmp_path):
 def test_files_without_metadata(tmp_path):
     assert read_png_metadata(save_png(plain("red"), tmp_path / "a.png")) == {}
     assert read_png_metadata(save_png(plain("red"), tmp_path / "a.jpg", {"seed": 1})) == {}
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "3", "[" * 100_000])
+def test_metadata_that_is_none_of_ours(tmp_path, text):
+    about = PngInfo()
+    about.add_itxt("diffkit", text)
+    plain("red").save(tmp_path / "a.png", pnginfo=about)
+    assert read_png_metadata(tmp_path / "a.png") == {}
+
+
+def test_damaged_files_say_nothing(tmp_path):
+    path = save_png(plain("red"), tmp_path / "a.png", {"seed": 1, "prompt": "a" * 200})
+    for length in (0, 20, 150):
+        (tmp_path / "b.png").write_bytes(path.read_bytes()[:length])
+        assert read_png_metadata(tmp_path / "b.png") == {}
+    assert read_png_metadata(tmp_path) == {}
+    with pytest.raises(FileNotFoundError):
+        read_png_metadata(tmp_path / "c.png")
 
 
 def test_grid_shows_every_picture_in_order():

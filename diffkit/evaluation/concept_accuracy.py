@@ -66,6 +66,7 @@ class ConceptAccuracy(BaseMetric):
         for sample in data_samples:
             require(sample, "image")
             if self.group is not None and sample.get("group") != self.group:
+                self.results.append({})  # an entry for each sample: of several processes the last ones are cut off
                 continue
             reading = analyse(sample["image"], self.resolution)
             right = _compare(reading, self.concept)

@@ -91,6 +91,14 @@ def test_concept_accuracy_of_one_group():
         assert result["concept/hit"] == hit and result["concept/hit_n"] == count
 
 
+def test_every_sample_has_an_entry_so_that_processes_can_share_them():
+    """What several processes have found is cut to the number of samples: the last ones of a share may come twice."""
+    metric = METRICS.build({"type": "ConceptAccuracy", "concept": "striped_heart", "group": "a"})
+    blank = np.zeros((64, 64, 3), dtype=np.uint8)
+    metric.process(None, [{"image": blank, "group": group} for group in "ab"])
+    assert len(metric.results) == 2 and metric.evaluate(2)["concept/hit_n"] == 1
+
+
 def test_concept_accuracy_needs_a_picture_and_a_known_concept():
     with pytest.raises(ValueError, match=r"must have 'image'; a sample lacks \['image'\]"):
         ConceptAccuracy("striped_heart").process(None, [{"prompt": "x"}])

@@ -28,6 +28,8 @@ def test_consistency_is_measured_before_and_after(sd_folder, tmp_path, monkeypat
     assert consistency.measure_consistency(variants=["lora"], **arguments) == text
     with pytest.raises(ValueError, match="variants must be among full, lora, got half"):
         consistency.measure_consistency(variants=["half"])
+    with pytest.raises(ValueError, match="variants must be among full, lora, got nothing"):
+        consistency.measure_consistency(variants=())
 
 
 def test_the_bytes_of_a_teacher_are_counted(sd_folder, tmp_path):

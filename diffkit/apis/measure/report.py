@@ -126,15 +126,15 @@ def yes(reached: bool) -> str:
 
 
 def check_names(argument: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuses names that are not known.
+    """Refuses names that are not known, and none at all.
 
     Raises:
         ValueError: naming the argument, what is allowed, and what is not.
     """
-    allowed = list(known)
-    unknown = [name for name in given if name not in allowed]
-    if unknown:
-        raise ValueError(f"{argument} must be among {', '.join(allowed)}, got {', '.join(unknown)}")
+    allowed, names = list(known), list(given)
+    unknown = [name for name in names if name not in allowed]
+    if unknown or not names:
+        raise ValueError(f"{argument} must be among {', '.join(allowed)}, got {', '.join(unknown) or 'nothing'}")
 
 
 def footer(facts: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from diffkit.utils.hashes import file_sha256
+from diffkit.utils.file_hashes import files_sha256
 from diffkit.utils.pretrained import unroll_pretrained
 
 _DIGITS = 16
@@ -14,8 +14,9 @@ _WEIGHTS = (".safetensors", ".bin")
 def files_hash(pretrained: str | Path | None, steps: Sequence[str | Path]) -> str:
     """16 hexadecimal digits of a hash of all weight files, of the model and of the step folders on it, in their order.
 
-    Of a model of the hub it is its commit that counts, where it lies in the hub's own cache; of a step folder of a
-    training the hashes of its manifest. The state that only a resumed training reads is left out.
+    Every file is read, unless it is the same as at an earlier call; what a manifest says of it is not believed. Of a
+    model of the hub it is its commit that counts, where it lies in the hub's own cache. The state that only a resumed
+    training reads is left out.
 
     Args:
         pretrained: as for :func:`diffkit.apis.load_pipeline`.
@@ -38,23 +39,10 @@ def _lines(names: Sequence[str | Path]) -> Iterator[str]:
 
 
 def _of_folder(folder: Path) -> Iterator[str]:
-    known = _manifest(folder)
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if path.suffix in _WEIGHTS and inside.parts[0] != "state" and path.is_file():
-            entry = known.get(inside.as_posix(), {})
-            sound = entry.get("size") == path.stat().st_size
-            yield f"{inside.as_posix()} {entry['sha256'] if sound else file_sha256(path)}"
-
-
-def _manifest(folder: Path) -> dict[str, dict]:
-    """The files of a step folder with their sizes and hashes; nothing for any other folder."""
-    from diffkit.engine.manifest import read_manifest
-
-    try:
-        return read_manifest(folder)["files"]
-    except (OSError, ValueError):
-        return {}
+    weights = [path for path in sorted(folder.rglob("*")) if path.suffix in _WEIGHTS and path.is_file()
+               and path.relative_to(folder).parts[0] != "state"]
+    for path, digest in zip(weights, files_sha256(weights), strict=True):
+        yield f"{path.relative_to(folder).as_posix()} {digest}"
 
 
 def _of_hub(name: str) -> str:

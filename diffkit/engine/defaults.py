@@ -11,6 +11,7 @@ DEFAULT_HOOKS: dict[str, dict[str, Any]] = {
     "checkpoint": {"type": "diffkit.CheckpointHook", "interval": 500},
     "preflight": {"type": "diffkit.PreflightHook"},
     "progress": {"type": "diffkit.ProgressHook"},
+    "cost": {"type": "diffkit.CostHook"},
 }
 
 

@@ -10,9 +10,10 @@ from PIL import Image
 
 from diffkit import cli
 from diffkit.apis.report.chart import Series, line_chart
-from diffkit.apis.report.facts import config_rows, metric_rows
+from diffkit.apis.report.facts import checkpoint_rows, config_rows, cost_rows, metric_rows
 from diffkit.apis.report.figures import Figure, count, number, read_figures
 from diffkit.apis.report.gallery import spread_out
+from diffkit.apis.report.logged import Cost
 from diffkit.apis.report.markdown import cell
 from diffkit.apis.report.markup import Html, tag
 from diffkit.apis.report.models import models_of_runs, prompts_of, read_models, similarity
@@ -77,6 +78,44 @@ def test_a_resumed_training_replaces_what_it_did_again(tmp_path):
     later.mkdir(parents=True)
     (later / "scalars.json").write_text('{"loss": 7.0, "step": 40}\n{"loss": NaN, "step": 41}\n{"loss": 8, "step": 42}')
     assert read_runs([folder])[0].curves["loss"][-2:] == [(40, 7.0), (42, 8.0)]
+
+
+def test_the_times_of_validations_are_not_those_of_the_training(tmp_path):
+    folder = work_dir(tmp_path / "run")
+    later = folder / "20261122_000000" / "vis_data"
+    later.mkdir(parents=True)
+    rows = [{"time": 0.5, "iter": 41, "step": 41}, {"time": 9.0, "data_time": 9.0, "prompt/sc": 1.0, "step": 41}]
+    (later / "scalars.json").write_text("\n".join(map(json.dumps, rows)))
+    curves = read_runs([folder])[0].curves
+    assert curves["time"] == [(41, 0.5)] and "data_time" not in curves and curves["prompt/sc"][-1] == (41, 1.0)
+
+
+def test_what_the_training_took_is_the_sum_of_all_starts_and_processes(folders, tmp_path):
+    folder = work_dir(tmp_path / "run")
+    (folder / "20261122_000000").mkdir()
+    for place, name, cost in (("20261121_172511", "cost", (30, 60.0, 100.0)), ("20261122_000000", "cost", (10, 20, 34)),
+                              ("20261122_000000", "cost_rank1", (10, 20.0, 36.5))):
+        figures = dict(zip(("iterations", "seconds", "cpu_seconds"), cost, strict=True))
+        (folder / place / f"{name}.json").write_text(json.dumps(figures))
+    runs = read_runs([folder, folders[0]])
+    assert [run.cost for run in runs] == [Cost(40, 80.0, 170.5), None]
+    assert [row[:2] for row in cost_rows(runs)] == [
+        ("iterations", ["40", "-"]), ("seconds by the clock", ["80 s", "-"]), ("CPU seconds", ["170.5 s", "-"])]
+    page_file, tables = write_report([folder], out=tmp_path / "r.html")
+    assert "| CPU seconds | 170.5 s |" in tables.read_text() and "170.5 s" in page_file.read_text()
+    assert cost_rows(runs[1:]) == []
+
+
+@pytest.mark.parametrize(("text", "shown"), [
+    ('{"metric": "concept/hit", "rule": "greater", "step": 39, "value": 0.75}',
+     "step39 (the best: concept/hit = 0.75)"),
+    ('{"metric": "concept/hit", "step": 19, "value": 0.75}', "step39"), ("[", "step39"), ('{"step": {}}', "step39"),
+    ('{"metric": "a", "step": 39, "value": NaN}', "step39")])
+def test_the_best_step_folder_is_named(text, shown, tmp_path):
+    folder = work_dir(tmp_path / "run")
+    (folder / "best.json").write_text(text)
+    (run,) = read_runs([folder])
+    assert [row[0] for row in checkpoint_rows(run)] == [shown] and "best" not in run.results
 
 
 def test_tests_are_found_in_the_logs_too_but_not_twice(folders, tmp_path):
@@ -208,6 +247,7 @@ def test_the_page_is_whole_and_loads_nothing(folders, tmp_path):
     assert tables == tmp_path / "sub" / "r.md"
     assert "| concept/hit | 0.75 ± 0.09 (n = 20) |" in tables.read_text()
     assert "| loss | two | 100 | 2.5 | 2.5 | 100 |" in tables.read_text()
+    assert "prompt/sc |" in tables.read_text() and "sc\\_se" not in tables.read_text()
 
 
 def test_no_text_of_the_user_becomes_markup(tmp_path):

@@ -49,6 +49,25 @@ def metric_rows(runs: Sequence[Run]) -> tuple[list[str], list[Row]]:
     return titles, rows
 
 
+def cost_rows(runs: Sequence[Run]) -> list[Row]:
+    """What the trainings took; nothing where none says it."""
+    if not any(run.cost for run in runs):
+        return []
+    rows: list[Row] = []
+    for name, field, unit in (("iterations", "iterations", ""), ("seconds by the clock", "seconds", " s"),
+                              ("CPU seconds", "cpu_seconds", " s")):
+        values = [None if run.cost is None else float(getattr(run.cost, field)) for run in runs]
+        rows.append((name, ["-" if value is None else number(value) + unit for value in values], _bars(values)))
+    return rows
+
+
+def curve_names(runs: Sequence[Run]) -> list[str]:
+    """The names of what was logged, without standard errors and numbers of other names."""
+    names = list(dict.fromkeys(name for run in runs for name in run.curves))
+    spreads = {f"{name}{end}" for name in names for end in ("_se", "_n")}
+    return [name for name in names if name not in spreads]
+
+
 def config_rows(runs: Sequence[Run]) -> list[Row]:
     """The keys in which the configs of the trainings differ."""
     known = [run for run in runs if run.config]
@@ -67,7 +86,8 @@ def checkpoint_rows(run: Run) -> list[Row]:
     for each in run.checkpoints:
         holds = "cannot be read" if each.folder is None else each.folder.describe().partition(": ")[2]
         sizes = [format_bytes(each.bytes), format_bytes(each.state_bytes) if each.state_bytes else "-"]
-        rows.append((f"step{each.step}", [holds, *sizes], None))
+        best = f" (the best: {run.best[1]})" if run.best is not None and run.best[0] == each.step else ""
+        rows.append((f"step{each.step}{best}", [holds, *sizes], None))
     return rows
 
 

@@ -5,7 +5,16 @@ import re
 from collections.abc import Sequence
 
 from diffkit.apis.measure.report import table
-from diffkit.apis.report.facts import Row, checkpoint_rows, config_rows, curve_rows, metric_rows, model_rows
+from diffkit.apis.report.facts import (
+    Row,
+    checkpoint_rows,
+    config_rows,
+    cost_rows,
+    curve_names,
+    curve_rows,
+    metric_rows,
+    model_rows,
+)
 from diffkit.apis.report.models import Model
 from diffkit.apis.report.run import Run
 
@@ -18,7 +27,10 @@ def markdown(title: str, notes: Sequence[str], runs: Sequence[Run], models: Sequ
     titles, rows = metric_rows(runs)
     if rows:
         parts.append("## Metrics\n\n" + _table(["", *titles], rows))
-    names = list(dict.fromkeys(name for run in runs for name in run.curves))
+    rows = cost_rows(runs)
+    if rows:
+        parts.append("## What the trainings took\n\n" + _table(["", *(run.name for run in runs)], rows))
+    names = curve_names(runs)
     if names:
         lines = [[cell(text) for text in (name, *row)] for name in names for row in curve_rows(runs, name)]
         parts.append("## Curves\n\n" + table(["", "training", "first", "last", "least", "largest"], lines))

@@ -12,6 +12,10 @@ def explain(runs: Sequence[Run], models: Sequence[Model], wanted: Comparison | N
     if any(run.results or any(name.endswith("_se") for name in run.curves) for run in runs):
         notes.append("A figure a ± b is a value and its standard error; n is the number of samples. Bands in charts "
                      "are one standard error to each side.")
+    if any(run.cost for run in runs):
+        notes.append("CPU seconds of a training are those of all its processes, with those that read its data, from "
+                     "the built model to the end: samples and validations are in them. A start that was killed counts "
+                     "up to its last note, about half a minute before.")
     measured = [model for model in models if model.result]
     if wanted is not None and measured:
         notes += _of_models(measured, wanted)

@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 
 from diffkit.apis.report.chart import Series, line_chart, swatch
-from diffkit.apis.report.facts import Row, checkpoint_rows, config_rows, metric_rows, model_rows
+from diffkit.apis.report.facts import (
+    Row,
+    checkpoint_rows,
+    config_rows,
+    cost_rows,
+    curve_names,
+    metric_rows,
+    model_rows,
+)
 from diffkit.apis.report.gallery import model_gallery, sample_gallery
 from diffkit.apis.report.markup import Content, Html, join, tag
 from diffkit.apis.report.models import Comparison, Model
@@ -35,6 +43,7 @@ def page(title: str, subtitle: str, notes: Sequence[str], runs: Sequence[Run], m
         _section("samples", "During the training", [sample_gallery(run, side) for run in runs]),
         _section("metrics", "Metrics", _metrics(runs)),
         _section("curves", "Curves", _curves(runs)),
+        _section("cost", "What the trainings took", _costs(runs)),
         _section("config", "Config", _configs(runs)),
         _section("steps", "Step folders", [_checkpoints(run) for run in runs]),
         _section("notes", "What the figures mean", tag("ul", [tag("li", note) for note in notes]) if notes else None),
@@ -83,10 +92,13 @@ def _metrics(runs: Sequence[Run]) -> Content:
     return _table(["", *titles], rows) if rows else None
 
 
+def _costs(runs: Sequence[Run]) -> Content:
+    rows = cost_rows(runs)
+    return _table(["", *(run.name for run in runs)], rows) if rows else None
+
+
 def _curves(runs: Sequence[Run]) -> Content:
-    names = list(dict.fromkeys(name for run in runs for name in run.curves))
-    spreads = {f"{name}{end}" for name in names for end in ("_se", "_n")}
-    names = sorted((name for name in names if name not in spreads), key=lambda name: name in _LAST)
+    names = sorted(curve_names(runs), key=lambda name: name in _LAST)
     charts = [line_chart(name, [_series(run, name, number) for number, run in enumerate(runs)]) for name in names]
     shown = [chart for chart in charts if chart is not None]
     return tag("div", shown, class_="charts") if shown else None

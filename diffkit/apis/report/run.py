@@ -1,25 +1,30 @@
 """What a training left in its work folder: config, curves, pictures, metrics, step folders, environment."""
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from diffkit.apis.report.figures import Figure, is_number, read_figures
+from diffkit.apis.report.figures import Figure
+from diffkit.apis.report.logged import (
+    Cost,
+    Curve,
+    read_best,
+    read_cost,
+    read_curves,
+    read_environment,
+    read_results,
+)
 from diffkit.engine.checkpoint import list_steps
 from diffkit.engine.config_diff import flat_config
 from diffkit.engine.files import files_below
-from diffkit.utils.images import PNG_KEY
+from diffkit.utils.images import read_png_metadata
 from diffkit.utils.secrets import HIDDEN, TOKEN, is_secret_name
 from diffkit.utils.step_folder import StepFolder, read_step_folder
 
-Curve = list[tuple[int, float]]
-
 _SAMPLE = re.compile(r"step(\d+)_(\d+)_.*\.png")
-_MAX_JSON = 4_000_000  # bytes of a file of metrics
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Run:
         results: metrics of ``diffkit test``, by the name of their file.
         checkpoints: step folders, oldest first.
         environment: lines of the log on the machine and the versions.
+        cost: what it took; None where nothing says it.
+        best: the step that the training kept as its best, and by which metric; None where it kept none.
     """
 
     name: str
@@ -66,6 +73,8 @@ class Run:
     results: dict[str, dict[str, Figure]]
     checkpoints: list[Checkpoint]
     environment: list[str]
+    cost: Cost | None = None
+    best: tuple[int, str] | None = None
 
 
 def read_runs(folders: Sequence[str | Path]) -> list[Run]:
@@ -84,35 +93,8 @@ def read_runs(folders: Sequence[str | Path]) -> list[Run]:
 def read_run(folder: Path, name: str) -> Run:
     """Reads one work folder."""
     checkpoints = [_checkpoint(step, path) for step, path in list_steps(folder)]
-    return Run(name, folder, _config(folder), read_curves(folder), _samples(folder / "samples"), _results(folder),
-               checkpoints, _environment(folder))
-
-
-def read_curves(folder: Path) -> dict[str, Curve]:
-    """What was logged, from all runs into one folder: a resumed one replaces what it did again."""
-    points: dict[str, dict[int, float]] = {}
-    for file in sorted(folder.glob("*/vis_data/scalars.json")):
-        for line in _lines(file):
-            step = line.get("step")
-            if not isinstance(step, int):
-                continue
-            for name, value in line.items():
-                if name not in ("step", "iter", "epoch") and is_number(value):
-                    points.setdefault(name, {})[step] = float(value)
-    return {name: sorted(values.items()) for name, values in points.items()}
-
-
-def _lines(file: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file, one on each line; a last one that is half written is left out."""
-    found = []
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            found.append(value)
-    return found
+    return Run(name, folder, _config(folder), read_curves(folder), read_samples(folder / "samples"),
+               read_results(folder), checkpoints, read_environment(folder), read_cost(folder), read_best(folder))
 
 
 def _work_dir(path: Path) -> Path:
@@ -169,81 +151,14 @@ def _is_secret(name: str) -> bool:
     return name.lower() == "token" or is_secret_name(name)  # a page is passed on: a bare token is hidden too
 
 
-def _samples(folder: Path) -> list[Sample]:
+def read_samples(folder: Path) -> list[Sample]:
+    """Single pictures in a folder of samples, by iteration and prompt."""
     found = []
     for path in folder.glob("step*_*.png"):
         named = _SAMPLE.fullmatch(path.name)
         if named is None:
             continue
-        about = png_metadata(path)
+        about = read_png_metadata(path) if path.exists() else {}  # a link may lead nowhere
         prompt = str(about.get("prompt") or path.stem.split("_", 2)[2].replace("-", " "))
         found.append(Sample(path, int(named[1]), int(named[2]), prompt, about))
     return sorted(found, key=lambda sample: (sample.step, sample.place))
-
-
-def png_metadata(path: Path) -> dict[str, Any]:
-    """What diffkit wrote into a PNG file, with its pixels unread; nothing where the file is damaged or says nothing."""
-    from PIL import Image
-
-    try:
-        with Image.open(path, formats=("PNG",)) as image:
-            about = json.loads(image.info.get(PNG_KEY) or "{}")
-    except Exception:  # whatever a damaged file makes Pillow raise
-        return {}
-    return about if isinstance(about, dict) else {}
-
-
-def _results(folder: Path) -> dict[str, dict[str, Figure]]:
-    """Metrics of ``diffkit test``: those written with ``--out``, and those in the logs that are not among them."""
-    found: dict[str, dict[str, Figure]] = {}
-    for file in sorted(folder.glob("*.json")):
-        figures = _read_metrics(file)
-        if figures:
-            found[file.stem] = figures
-    for file in sorted([*folder.glob("*/*.json"), *folder.glob("*/*/*.json")]):
-        if file.stem != file.parent.name:  # MMEngine calls both after the moment
-            continue
-        figures = {name: figure for name, figure in _read_metrics(file).items() if name not in ("time", "data_time")}
-        if figures and not any(_same(figures, other) for other in found.values()):
-            found[_tested(file.parent)] = figures
-    return found
-
-
-def _read_metrics(file: Path) -> dict[str, Figure]:
-    if file.stat().st_size > _MAX_JSON:
-        return {}
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(values, dict) or any(isinstance(value, dict | list | str) for value in values.values()):
-        return {}
-    return read_figures(values)
-
-
-def _same(some: dict[str, Figure], others: dict[str, Figure]) -> bool:
-    return all(name in others and math.isclose(figure.value, others[name].value, rel_tol=1e-6)
-               for name, figure in some.items() if not name.endswith("_n"))
-
-
-def _tested(log: Path) -> str:
-    """What a test measured, as its config says: ``step299``, or the model before training."""
-    try:
-        text = (log / "vis_data" / "config.py").read_text(encoding="utf-8")
-    except OSError:
-        return log.name
-    named = re.search(r"^load_from = ['\"](.*)['\"]$", text, re.MULTILINE)
-    return f"{Path(named[1]).name if named else 'before training'} ({log.name})"
-
-
-def _environment(folder: Path) -> list[str]:
-    """The lines on machine and versions at the beginning of the newest log."""
-    for log in sorted(folder.glob("*/*.log"), reverse=True):
-        lines: list[str] = []
-        with log.open(encoding="utf-8", errors="replace") as file:
-            for line in file:
-                if lines and re.match(r"\d{4}/\d\d/\d\d ", line):
-                    return lines[1:]
-                if lines or line.rstrip().endswith("Environment:"):
-                    lines.append(line.strip())
-    return []

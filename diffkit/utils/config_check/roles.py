@@ -52,6 +52,7 @@ DEFAULT_HOOKS = {  # the hooks that the runner adds by itself; a config may set 
     "checkpoint": "diffkit.engine.hooks.CheckpointHook",
     "preflight": "diffkit.engine.hooks.PreflightHook",
     "progress": "diffkit.engine.hooks.ProgressHook",
+    "cost": "diffkit.engine.hooks.CostHook",
 }
 ROLES = (
     Role("model", "MODELS"),

@@ -11,6 +11,7 @@ import pytest
 
 from diffkit import cli
 from tests import launchers
+from tests.docs.pages import ROOT, blocks
 from tests.test_packaging import clean_checkout, setup_py
 
 CONFIG = "mini_sd_dreambooth_lora"
@@ -90,9 +91,14 @@ def test_commands_without_a_model(installed: Installed) -> None:
 @pytest.mark.slow
 def test_train_resume_test_and_paint(installed: Installed) -> None:
     folder = installed.work / "out/one"
-    options = [f"{CONFIG}.py", "--work-dir", "out/one", *QUICK]
+    if not (installed.work / f"{CONFIG}.py").exists():
+        installed.succeed("diffkit", "copy-cfg", CONFIG)
+    shown = next(block.text for block in blocks(ROOT / "docs/evaluation.md") if "val_evaluator" in block.text)
+    (installed.work / "my_validated.py").write_text(shown)
+    options = ["my_validated.py", "--work-dir", "out/one", *QUICK, "val_dataloader.dataset.n=4"]
     text = installed.succeed("mim", "train", "diffkit", *options, "train_cfg.max_iters=2")
-    assert "2/2 (100%)" in text
+    assert "2/2 (100%)" in text and "Best concept/hit so far" in text
+    assert json.loads((folder / "best.json").read_text())["step"] == 1
     assert (folder / "step1/pytorch_lora_weights.safetensors").is_file()
 
     text = installed.succeed("diffkit", "train", *options, "train_cfg.max_iters=3", "--resume")

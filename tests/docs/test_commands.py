@@ -15,7 +15,7 @@ MIM_OPTIONS = {"--gpus": 1, "--gpus-per-node": 1, "--partition": 1, "--srun-args
 #: Commands that start another one in several processes.
 STARTERS = {"torchrun", "srun", "mpirun"}
 #: Files of the user that pages make or speak of.
-OWN_CONFIGS = {"my_dog.py", "my_heart.py", "my_experiment.py", "bad.py", "CONFIG"}
+OWN_CONFIGS = {"my_dog.py", "my_heart.py", "my_experiment.py", "my_validated.py", "bad.py", "CONFIG"}
 
 
 def command_lines() -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from diffkit.apis.kohya import check_empty, export_kohya
+from diffkit.apis.kohya import check_empty, export_kohya, free_file
 from diffkit.apis.load_pipeline import load_pipeline
 from diffkit.apis.merge_into_pipeline import merge_into_pipeline
 from diffkit.utils.near import did_you_mean
@@ -63,11 +63,7 @@ def export_step(steps: Sequence[str | Path], to: str, out: str | Path, **options
 def _single_file(steps: Sequence[str | Path], out: Path, options: dict[str, Any]) -> Path:
     from diffkit.export.single_file import write_single_file
 
-    if out.suffix != ".safetensors":
-        last = Path(steps[-1]).resolve()
-        out = out / f"{last.parent.name}_{last.name}_full.safetensors"
-    if out.exists():
-        raise ValueError(f"out: {str(out)!r} is there already.")
+    out = free_file(out, Path(steps[-1]), "_full")
     return write_single_file(load_pipeline(steps=steps, device="cpu", scheduler=None, **options), out)
 
 

@@ -9,6 +9,8 @@ from diffkit.utils.near import did_you_mean
 from diffkit.utils.step_folder import StepFolder, read_step_folder
 
 FAMILIES = ("sd", "sdxl")
+#: What names of files with weights end with, in lower case: no folder is made with such a name.
+FILE_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".sft", ".onnx", ".xml")
 
 
 def export_kohya(step: str | Path, out: str | Path, *, dtype: str = "float32", family: str | None = None) -> Path:
@@ -31,7 +33,7 @@ def export_kohya(step: str | Path, out: str | Path, *, dtype: str = "float32", f
     folder = read_step_folder(step) if Path(step).is_dir() else None
     if folder is None or not folder.adapters:
         raise ValueError(f"step: {str(step)!r} is no step folder with adapters.")
-    path = _free_file(Path(out), folder)
+    path = free_file(Path(out), folder.path)
     from diffkit.export.kohya import Adapter, write_kohya
     from diffkit.export.reload import read_adapter
 
@@ -87,15 +89,25 @@ def import_kohya(file: str | Path, out: str | Path, *, pretrained: str | Path) -
 
 
 def check_empty(folder: Path, argument: str = "out") -> None:
-    """Raises ValueError where something would be overwritten in ``folder``, which the user knows as ``argument``."""
+    """Raises ValueError where ``folder``, known to the user as ``argument``, holds something or is named as a file."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{argument}: {str(folder)!r} is there already and holds something: name a new folder.")
+    if folder.suffix.lower() in FILE_SUFFIXES and not folder.exists():
+        raise ValueError(f"{argument}: {str(folder)!r} would be a folder, and is named like a file: name a folder.")
 
 
-def _free_file(out: Path, step: StepFolder) -> Path:
-    """The file to write; a folder gets one with the names of training and step."""
-    if out.suffix != ".safetensors":
-        out = out / f"{step.path.resolve().parent.name}_{step.path.resolve().name}.safetensors"
+def free_file(out: Path, step: Path, end: str = "") -> Path:
+    """The safetensors file to write; a folder gets one with the names of training and step, and ``end``.
+
+    Raises:
+        ValueError: it is there already, or ``out`` is named like a file of another format.
+    """
+    is_file = out.suffix == ".safetensors" and not out.is_dir()
+    if out.suffix.lower() in FILE_SUFFIXES and not is_file and not out.is_dir():
+        raise ValueError(f"out: {str(out)!r} would be a safetensors file: let its name end with .safetensors, or name "
+                         "a folder for it.")
+    if not is_file:
+        out = out / f"{step.resolve().parent.name}_{step.resolve().name}{end}.safetensors"
     if out.exists():
         raise ValueError(f"out: {str(out)!r} is there already.")
     return out

@@ -70,6 +70,21 @@ def test_a_folder_is_given_for_a_file(step, tmp_path):
         export_step([step], "single-file", file)
 
 
+@pytest.mark.parametrize(("to", "name", "message"), [
+    ("single-file", "one.ckpt", "let its name end with .safetensors"), ("kohya", "one.PT", "end with .safetensors"),
+    ("single-file", "one.Safetensors", "end with .safetensors"), ("pipeline", "one.safetensors", "name a folder"),
+    ("onnx", "unet.onnx", "name a folder"), ("openvino", "unet.xml", "name a folder")])
+def test_a_file_of_another_format_is_not_a_folder_of_that_name(step, tmp_path, to, name, message, capsys):
+    assert main(["export", str(step), "--to", to, "--out", str(tmp_path / "new" / name)]) == 1
+    assert message in capsys.readouterr().err and not (tmp_path / "new").exists()
+
+
+def test_a_folder_may_have_a_dot_in_its_name(step, tmp_path):
+    (tmp_path / "v1.ckpt").mkdir()
+    for name in ("v1.5", "v1.ckpt"):
+        assert export_step([step], "kohya", tmp_path / name, family="sd").parent == tmp_path / name
+
+
 def test_kohya_is_the_command_that_there_was(step, tmp_path):
     file = export_step([step], "kohya", tmp_path / "lora.safetensors", family="sd")
     with safe_open(file, "pt") as opened:

@@ -101,7 +101,7 @@ def _quantization(parser: argparse.ArgumentParser) -> None:
                              "(default: all)")
     for name, what in (("predictions", "noisy latents that the UNets are compared on (default: 256)"),
                        ("pictures", "compared with the float model's (default: 64)"),
-                       ("prompts", "pictures whose shape and colour are read, for each model (default: 96)")):
+                       ("prompts", "pictures whose shape and colour are read, for each model and seed (default: 96)")):
         parser.add_argument(f"--{name}", type=int, metavar="COUNT", help=what)
     _add_trainings(parser, None, work_dir="work_dirs/measure_quantization")
 

@@ -42,7 +42,7 @@ def test_the_table_has_the_damage_recovered_and_the_pooled_share():
     results = {
         "exam": {"predictions": 256, "pictures": 64, "prompts": 96, "sampler": "DDIM",
                  "num_inference_steps": 25, "guidance_scale": 4.0},
-        "float": {"prompts": {"sc": 0.96, "sc_se": 0.02}, "bytes": 3900, "weights": 975},
+        "float": {"0": {"prompts": {"sc": 0.96, "sc_n": 96}, "bytes": 3900, "weights": 975}},
         "runs": {"w4a8": {"0": run_of(0.02, 25.0), "1": run_of(0.04, 27.0)},
                  "w4a8_kd": {"0": run_of(0.003, 36.0, 0.95), "1": run_of(0.003, 38.0, 0.85)},
                  "word_w8a8_kd": {"0": word}},
@@ -52,20 +52,25 @@ def test_the_table_has_the_damage_recovered_and_the_pooled_share():
     text = quantization_table(results, ARMS)
     row = next(line for line in text.splitlines() if line.startswith("| W4A8 | QAT, output KD |"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[2:9] == ["2", "0.00300 ± 0.00000", "90%", "37.0 ± 1.4", "0.900 ± 0.050 (n = 96)", "3.90", "10 ± 0"]
+    assert cells[2:9] == ["2", "0.00300 ± 0.00000", "90%", "37.0 ± 1.4", "0.900 ± 0.050 (n = 192)", "3.90", "10 ± 0"]
     assert "| W4A8 | calibrated, ranges of least squared error | 2 | 0.03000 ± 0.01414 | - |" in text
     assert "| 1 | 0.900 | 0.875 | -0.025 |" in text
 
 
-def test_seeds_that_paint_the_same_prompts_do_not_make_their_error_smaller():
+def test_seeds_have_prompts_of_their_own_and_their_pictures_are_counted_together(sd_folder):
     same = [{"sc": 0.9, "sc_n": 100}] * 3
-    assert _share(same) == "0.900 ± 0.030 (n = 100)" == _share(same[:1])
-    assert _share([{"sc": 0.8, "sc_n": 10_000}, {"sc": 1.0, "sc_n": 10_000}]) == "0.900 ± 0.100 (n = 10000)"
+    assert _share(same) == "0.900 ± 0.017 (n = 300)"
+    assert _share(same[:1]) == "0.900 ± 0.030 (n = 100)"
+    assert _share([{"sc": 0.8, "sc_n": 10_000}, {"sc": 1.0, "sc_n": 10_000}]) == "0.900 ± 0.100 (n = 20000)"
+    first, second = (QuantizationExam(str(sd_folder), 2, 2, 4, seed, print) for seed in (0, 1))
+    assert first.settings == second.settings
+    texts = [[exam.prompts[i]["prompt"] for i in range(4)] for exam in (first, second)]
+    assert not set(texts[0]) & set(texts[1])
 
 
 def test_fewer_prompts_than_pictures_and_unknown_arms_are_mistakes(sd_folder):
     with pytest.raises(ValueError, match="prompts is 2 and pictures 3"):
-        QuantizationExam(str(sd_folder), 2, 3, 2, print)
+        QuantizationExam(str(sd_folder), 2, 3, 2, 0, print)
     with pytest.raises(ValueError, match=r"arms must be among w8a8_minmax, w8a8.*got w2a2"):
         measure_quantization(arms=["w2a2"])
 
@@ -78,11 +83,11 @@ def test_arms_are_trained_compared_and_not_trained_twice(sd_folder, tmp_path, mo
                  "work_dir": tmp_path / "runs", "out": tmp_path / "r", "say": lambda line: None}
     text = measure_quantization(**arguments)
     results = json.loads((tmp_path / "r.json").read_text())
-    assert results["float"]["prompts"]["sc_n"] == 2
+    assert results["float"]["0"]["prompts"]["sc_n"] == 2
     before, after = (results["runs"][name]["0"] for name in ("w4a8", "w4a8_kd"))
     assert before["closeness"]["predictions"] == 3 and before["closeness"]["pictures"] == 1
     assert 0 < before["closeness"]["error"] < 1 and before["closeness"]["error"] != after["closeness"]["error"]
-    assert before["bytes"] == after["bytes"] < results["float"]["bytes"]
+    assert before["bytes"] == after["bytes"] < results["float"]["0"]["bytes"]
     figures = json.loads((tmp_path / "runs/w4a8_kd/seed0/quantization.json").read_text())
     assert figures["kept"] == "trained"  # it is measured, whether it is closer or not
     assert "| W4A8 | QAT, output KD | 1 |" in text

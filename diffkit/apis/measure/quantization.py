@@ -84,10 +84,10 @@ def measure_quantization(
 
     Args:
         arms: of ``ARMS``.
-        seeds: of the trainings, and of what is calibrated on.
+        seeds: of the trainings, of what is calibrated on, and of what is compared.
         predictions: noisy latents that the UNets are compared on.
         pictures: how many are compared with the float model's from the same noise.
-        prompts: pictures whose shape and colour are read, by each quantised model; at least ``pictures``.
+        prompts: pictures whose shape and colour are read, others with each seed; at least ``pictures``.
         sampling_seeds: how many seeds a model with a word is sampled with.
         pretrained: replaces that of the configs.
         cfg_options: values that replace those of every config, by dotted key.
@@ -104,13 +104,15 @@ def measure_quantization(
     """
     report.check_names("arms", arms, ARMS)
     file = Path(out).with_suffix(".json")
-    results = report.read_results(file) or {"exam": {}, "runs": {}}
+    results = report.read_results(file) or {"exam": {}, "float": {}, "runs": {}}
     results["about"] = report.about(command, options=cfg_options or {})
     measured = _Measured(Path(work_dir), pretrained, cfg_options or {}, say)
-    exam = QuantizationExam(pretrained or "mini-sd", predictions, pictures, prompts, say)
-    if results["exam"] != exam.settings:
-        results.update(exam=exam.settings, runs={}, float=exam.take(None))
     for seed in seeds:
+        exam = QuantizationExam(pretrained or "mini-sd", predictions, pictures, prompts, seed, say)
+        if results["exam"] != exam.settings:
+            results.update(exam=exam.settings, runs={}, float={})
+        if str(seed) not in results["float"]:
+            results["float"][str(seed)] = exam.take(None)
         for name in arms:
             runs = results["runs"].setdefault(name, {})
             cfg = measured.config(name, seed)

@@ -15,7 +15,7 @@ from diffkit.models import FullTuner, LatentDiffusion, StableDiffusion
 from diffkit.models.quantizers.closeness import Answers, Probe, answers, compare
 from diffkit.utils.step_folder import QUANTIZED_UNET
 
-#: Of the pictures, their noise and the prompts; a training draws others (see ``spare_samples``).
+#: Of the pictures, their noise and the prompts of training seed 0; a training draws others (see ``spare_samples``).
 SEED = 31_000
 #: Of sampling, with DDIM (Song et al. 2021): a step depends on one prediction, where DPM-Solver++ extrapolates two.
 SETTINGS = {"num_inference_steps": 25, "guidance_scale": 4.0}
@@ -40,20 +40,22 @@ class QuantizationExam:
         predictions: noisy latents that the UNets are compared on.
         pictures: how many are compared with the float model's from the same noise.
         prompts: pictures whose shape and colour are read; at least ``pictures``.
+        seed: of a training. Each has prompts, pictures and noise of its own.
         say: called with lines of progress.
 
     Raises:
         ValueError: there are fewer prompts than pictures.
     """
 
-    def __init__(self, pretrained: str, predictions: int, pictures: int, prompts: int, say: Say) -> None:
+    def __init__(self, pretrained: str, predictions: int, pictures: int, prompts: int, seed: int, say: Say
+                 ) -> None:
         if prompts < pictures:
             raise ValueError(f"prompts is {prompts} and pictures {pictures}: pictures are the first of the prompts'")
-        self.pretrained, self.say = pretrained, say
+        self.pretrained, self.seed, self.say = pretrained, SEED + seed, say
         self.settings: dict[str, Any] = {
             "weights": report.pretrained_digest(pretrained), "predictions": predictions, "pictures": pictures,
             "prompts": prompts, "seed": SEED, "sampler": "DDIM", **SETTINGS}
-        self.prompts = ShapesPrompts(prompts, SEED, "train", "mixed")
+        self.prompts = ShapesPrompts(prompts, self.seed, "train", "mixed")
         self._model: Any = None
         self._probe: Any = None
         self._float: Any = None
@@ -95,13 +97,13 @@ class QuantizationExam:
             family={"type": SampledWithDDIM}, pretrained=self.pretrained,
             tuners={"unet": {"type": FullTuner, "component": "unet"}})
         width = (model.native_resolution or (64, 64))[0]
-        data = ShapesDataset(length=self.settings["predictions"], seed=SEED, textured=0.4, resolution=width)
+        data = ShapesDataset(length=self.settings["predictions"], seed=self.seed, textured=0.4, resolution=width)
         batches = [model.data_preprocessor(collate_samples(
             [data[i] for i in range(first, min(first + BATCH, len(data)))]), False)
             for first in range(0, len(data), BATCH)]
         prompts: list[dict[str, Any]] = [self.prompts[i] for i in range(len(self.prompts))]
         with preserved_randomness():
-            probe = Probe.of_batches(model, batches, [item["prompt"] for item in prompts], SEED, BATCH, SETTINGS)
+            probe = Probe.of_batches(model, batches, [item["prompt"] for item in prompts], self.seed, BATCH, SETTINGS)
         self._probe = Probe(probe.steps, probe.prompts, [int(item["seed"]) for item in prompts], BATCH, SETTINGS)
         self._float = answers(model, self._probe)
 

@@ -14,9 +14,10 @@ _WORD_HEAD = ("format", "method", "seeds", "hit, float", "hit, quantised", "diff
 def quantization_table(results: Mapping[str, Any], arms: Mapping[str, Any]) -> str:
     """The results as Markdown: a line for each arm, and below it the models that learned a word first."""
     runs = {name: list(results["runs"][name].values()) for name in arms if results["runs"].get(name)}
-    base = results["float"]
+    floats = list(results["float"].values())
+    base = floats[0]
     rows: list[tuple[str, ...]] = [
-        ("FP32", "-", "-", "0", "-", "-", report.share(base["prompts"], "sc"), "1.00", "-")]
+        ("FP32", "-", "-", "0", "-", "-", _share([each["prompts"] for each in floats]), "1.00", "-")]
     rows += [_row(name, arms[name], runs, base) for name in runs if not arms[name].after]
     text = report.table(_HEAD, rows) + "\n" + _notes(results["exam"], base)
     words = [name for name in runs if arms[name].after]
@@ -41,8 +42,8 @@ def _row(name: str, arm: Any, runs: Mapping[str, Sequence[Mapping[str, Any]]], b
 
 
 def _share(prompts: Sequence[Mapping[str, Any]]) -> str:
-    """The mean share of the seeds, which all paint the same prompts from the same noise."""
-    shares, count = [each["sc"] for each in prompts], prompts[0]["sc_n"]
+    """The mean share of the seeds, each with prompts of its own."""
+    shares, count = [each["sc"] for each in prompts], sum(each["sc_n"] for each in prompts)
     return f"{mean(shares):.3f} ± {report.share_error(shares, count):.3f} (n = {count})"
 
 
@@ -66,8 +67,8 @@ def _notes(exam: Mapping[str, Any], base: Mapping[str, Any]) -> str:
         "model, as a share of the float predictions' square; PSNR is that of "
         f"{exam['pictures']} pictures to the float model's from the same noise ({exam['num_inference_steps']} steps of "
         f"{exam['sampler']}, guidance {exam['guidance_scale']:g}): means over the items, then mean ± standard "
-        f"deviation over the seeds. sc: shape and colour right, the same {exam['prompts']} prompts for each seed; ± is "
-        "the larger of the standard errors over prompts and over seeds. FP32 / file: the bytes of the "
+        f"deviation over the seeds. sc: shape and colour right, {exam['prompts']} prompts for each seed and others for "
+        "each; ± is the larger of the standard errors over prompts and over seeds. FP32 / file: the bytes of the "
         f"{base['weights']:,} weights in FP32 by those of the files of `unet_int8`, scales and description included. "
         "CPU seconds are of the training, calibration included. The trained model is measured even where "
         "`QuantizationHook` would keep the calibrated one.\n")

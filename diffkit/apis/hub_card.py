@@ -1,6 +1,7 @@
 """The model card of a step folder on the Hugging Face hub, made from what the training left beside it."""
 
 import ast
+import html
 import json
 import re
 import shlex
@@ -121,7 +122,7 @@ def _loading(step: StepFolder, repo: str, base: str | None) -> str:
 
 def _data(config: Mapping[str, Any]) -> dict[str, Any]:
     dataset = (config.get("train_dataloader") or {}).get("dataset") or {}
-    return {name: value for name, value in dataset.items() if isinstance(value, str | int | float)}
+    return {name: value for name, value in dataset.items() if value not in (None, {}, [])}
 
 
 def _settings(step: StepFolder, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,7 +174,7 @@ def _plain(value: Any) -> str:
         rest = ", ".join(f"{key}={_plain(item)}" for key, item in value.items() if key != "type")
         return f"{kind}({rest})" if kind else rest
     if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value))
+        return ("; " if any(isinstance(item, Mapping) for item in value) else ", ").join(map(_plain, value))
     text = f"{value:g}" if isinstance(value, float) else str(value)
     if Path(text).is_absolute() or text.startswith(("~", "..")):
         return Path(text).name
@@ -187,4 +188,4 @@ def _about_license(base: str | None, license: str | None) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")  # a word such as <dog> is no tag

@@ -13,6 +13,7 @@ from diffkit.apis.hub_card import run_config
 from diffkit.cli import main
 from diffkit.export import write_artifacts
 from diffkit.utils.images import read_png_metadata, save_png
+from tests.apis.test_quantized_pictures import quantise
 from tests.export.helpers import add_lora
 from tests.tiny import tiny_sd, tiny_sd_pipeline
 from tests.utils.hub import online
@@ -180,12 +181,40 @@ def test_whole_pipelines_and_arguments(run, tmp_path):
         push_to_hub(run, "me/my-model", metrics=[tmp_path / "none.json"])
 
 
+def test_a_quantised_unet_says_how_near_it_is_to_the_float_one(run, tmp_path):
+    step = tmp_path / "qat" / "step1"
+    quantise(step, tiny_sd(tmp_path / "base", unet=SMALL))
+    kept = {"error": 0.00142, "error_se": 0.00025, "psnr": 38.26, "psnr_se": 1.4}
+    (step.parent / "quantization.json").write_text(json.dumps({"calibrated": kept, "kept": "calibrated"}))
+    push_to_hub(step, "me/my-model", base_model=BASE, dry_run=tmp_path / "dry")
+    card = (tmp_path / "dry/README.md").read_text()
+    for line in ("base_model_relation: quantized", "- quantized", "diffkit text2images --quantized my-model",
+                 "| squared error of predictions, relative to the float model | 0.00142 ± 0.00025 |",
+                 "| PSNR of pictures to the float model's, dB | 38.26 ± 1.4 |"):
+        assert line in card, line
+    assert "from diffusers" not in card, "diffusers cannot read it"
+    sent = {path.relative_to(tmp_path / "dry").as_posix() for path in (tmp_path / "dry").rglob("*") if path.is_file()}
+    assert sent == {"README.md", "diffkit.json", *(f"unet_int8/{name}" for name in (
+        "quantization.json", "quantized.safetensors", "proof.safetensors"))}
+    assert str(tmp_path) not in "".join(path.read_text() for path in (tmp_path / "dry").rglob("*.json"))
+
+
 def test_the_command_on_the_card_takes_any_prompt(run, tmp_path):
     path, prompt = run / "diffkit.json", "a \"$5\" bill of `me`, it's new"
     path.write_text(json.dumps({**json.loads(path.read_text()), "prompts": [prompt]}))
     push_to_hub(run, "me/my-model", dry_run=tmp_path / "dry")
     (line,) = [line for line in (tmp_path / "dry/README.md").read_text().splitlines() if "--caption" in line]
     assert shlex.split(line)[-1] == prompt and "$" not in line.partition("'")[0]
+
+
+def test_data_of_several_concepts_are_on_the_card(run, tmp_path):
+    text = (run / "state/config.py").read_text().replace("data_root='/home/me/photos/my dog',", """concepts=[
+        dict(data_root='/home/me/photos/my dog', placeholder='<dog>'), dict(data_root='data/pot')], prior=None,""")
+    (run / "state/config.py").write_text(text)
+    push_to_hub(run, "me/my-model", dry_run=tmp_path / "dry")
+    card = (tmp_path / "dry/README.md").read_text()
+    assert "| concepts | data_root=my dog, placeholder=&lt;dog&gt;; data_root=data/pot |" in card
+    assert "/home/me" not in card and "| prior |" not in card
 
 
 def test_configs_are_read_as_data(run, tmp_path):

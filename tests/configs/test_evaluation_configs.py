@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -65,6 +66,21 @@ def test_kept_pictures(judges, sd_folder, tmp_path):
     made = [path.stat().st_mtime_ns for path in kept(tmp_path)]
     assert run("mini_sd_kept_pictures", options, judges, sd_folder, tmp_path) == found
     assert [path.stat().st_mtime_ns for path in kept(tmp_path)] == made, "pictures that are there are not made again"
+
+
+def test_pictures_do_not_depend_on_the_batch(judges, sd_folder, tmp_path):
+    """Products of matrices of other sizes may round otherwise: a level of a pixel at most."""
+    found = {}
+    for size in (1, 4):
+        out = tmp_path / f"of_{size}"
+        figures = run("mini_sd_kept_pictures", {
+            "test_dataloader.dataset.n": 6, "test_dataloader.batch_size": size, "test_cfg.out": str(out),
+            "model.generation.num_inference_steps": 2}, judges, sd_folder, tmp_path)
+        found[size] = {path.name: np.asarray(Image.open(path), dtype=int) for path in out.glob("*.png")}, figures
+    (one, one_figures), (four, four_figures) = found[1], found[4]
+    assert one.keys() == four.keys() and len(one) == 6
+    assert max(np.abs(one[name] - four[name]).max() for name in one) <= 1
+    assert len({image.tobytes() for image in one.values()}) == 6 and one_figures == four_figures
 
 
 def test_the_protocol_of_dreambooth(judges, sd_folder, tmp_path):

@@ -11,7 +11,7 @@ with read_base():
     from .._base_.quantizers.qat_w4a8 import *
     from .._base_.schedules.adamw import *
 
-_quantizer.rules.update(_float_inputs)
+_quantizer.rules.update({**_float_inputs, **_wide_sums})
 model.update(tuners=_untrained, quantizer=_quantizer)
 train_cfg = _post_training
 train_dataloader.update(batch_size=16)

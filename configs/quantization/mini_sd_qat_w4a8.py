@@ -16,7 +16,7 @@ from mmengine.optim import LinearLR
 from diffkit.engine.hooks import EMAHook
 from diffkit.models import Denoising, FullTuner
 
-_quantizer.rules.update(_float_inputs)
+_quantizer.rules.update({**_float_inputs, **_wide_sums})
 model.update(
     tuners=dict(unet=dict(type=FullTuner, component="unet")),
     objective=dict(type=Denoising, loss_weight=0.0),

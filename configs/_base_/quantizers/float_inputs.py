@@ -6,3 +6,6 @@ Names begin with ``_``, as those of every helper variable: mim gridsearch writes
 """
 
 _float_inputs = {r"(conv_shortcut|ff\.net\.2|proj_out)$": dict(activation_bits=None)}
+
+# weights of 4 bits: the last level's sums make most of the error (diffkit sensitivity --what quantization)
+_wide_sums = {r"^up_blocks\.3\..*(conv_shortcut|proj_out)$": dict(weight_bits=8, activation_bits=None)}

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from diffkit.datasets import collate_samples
+from diffkit.engine.hooks import QuantizationHook
 from diffkit.engine.state_io import load_tensors
 from diffkit.export.quantized import load_quantized, read_info, read_proof
 from tests.engine.processes import PATIENCE, context, train
@@ -144,6 +145,19 @@ def test_resumed_equals_uninterrupted(sd_folder, tmp_path, case):
     assert_same_checkpoint(tmp_path / "whole/step5", tmp_path / "parts/step5")
     assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
     assert figures(tmp_path / "whole") == figures(tmp_path / "parts")
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_an_older_version_resumes(sd_folder, tmp_path, trained, monkeypatch):
+    """It has no distances of single items: those of the calibrated model are measured anew, and are the same."""
+    state = QuantizationHook.state
+    with monkeypatch.context() as older:
+        older.setattr(QuantizationHook, "state", lambda self: {
+            name: value for name, value in state(self).items() if name != "distances"})
+        run(sd_folder, tmp_path, QAT | STOP)
+    run(sd_folder, tmp_path, QAT | {"resume": True})
+    assert figures(tmp_path) == figures(trained[1])
+    assert_same_checkpoint(trained[1] / "step5", tmp_path / "step5")
 
 
 def test_a_hook_without_a_quantizer_is_a_mistake(sd_folder, tmp_path):

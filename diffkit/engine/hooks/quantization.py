@@ -91,6 +91,9 @@ class QuantizationHook(Hook):
             with runner.averaged_weights():
                 if self._has_changed():
                     self._measure("trained")
+                    if "calibrated.errors" not in self._distances:
+                        with self._as_calibrated():
+                            self._measure("calibrated")
             decision = [self._decide()]
         broadcast_object_list(decision, 0)
         self.kept = decision[0]
@@ -252,7 +255,7 @@ class QuantizationHook(Hook):
         device = self._runner.bare_model.device
         self._ranges = {name: value.to(device) for name, value in state["ranges"].items()}
         self.figures, self.kept = dict(state["figures"]), state["kept"]
-        self._distances = dict(state["distances"])
+        self._distances = dict(state.get("distances", {}))  # checkpoints of older versions have none
 
 
 def _line(figures: dict[str, Any]) -> str:

@@ -4,15 +4,23 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from diffkit.apis.report import painter
 from diffkit.apis.report.models import Comparison, compare, models_of_runs, read_models
 from diffkit.apis.report.run import read_runs
 from diffkit.apis.report.writing import write_report
+from diffkit.engine.files import folder_size, format_bytes
 from diffkit.evaluation import count_parameters, unet_macs
-from tests.tiny import tiny_sd_pipeline
+from diffkit.export import PipelineArtifact, write_artifacts
+from tests.apis.test_quantized_pictures import quantise
+from tests.tiny import tiny_sd, tiny_sd_pipeline
 
+SMALL = {"block_out_channels": (16, 32), "layers_per_block": 2,
+         "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+         "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D")}
 SETTINGS = {"prompts": ["a dog"], "num_inference_steps": 2, "repeats": 2, "device": "cpu"}
 
 
@@ -50,6 +58,33 @@ def table(text):
 def megabytes(text):
     number, unit = text.split()
     return float(number) * {"MB": 1, "GB": 1000}[unit]
+
+
+def test_quantised_and_smaller_models_stand_beside_their_base(tmp_path, monkeypatch):
+    """Step folders with ``unet_int8`` and of a student, which is a whole pipeline; in one process, to save time."""
+    monkeypatch.setattr("diffkit.apis.report.models.subprocess.run", lambda command, **_: SimpleNamespace(
+        returncode=painter.main(command[-1]), stderr=""))
+    base = tiny_sd(tmp_path / "base", unet=SMALL)
+    quantise(tmp_path / "qat" / "step1", base)
+    student = tiny_sd_pipeline(unet={**SMALL, "layers_per_block": 1})
+    write_artifacts([PipelineArtifact()], tmp_path / "student" / "step1", lambda: student, step=1)
+    _, tables = write_report([], models=[f"base={base}", *(f"{name}={tmp_path / name / 'step1'}" for name in
+                                                           ("qat", "student"))], out=tmp_path / "r.html",
+                             say=lambda line: None, **SETTINGS)
+    rows = table(tables.read_text())
+    assert "failed" not in rows
+    assert [cell.partition(";")[0] for cell in rows["holds"]] == [
+        "a whole pipeline", "a quantised UNet", "a whole pipeline"]
+    whole, quantised, small = rows["parameters of the UNet"]
+    assert whole == quantised == f"{count_parameters(tiny_sd_pipeline(unet=SMALL).unet) / 1e3:.3g} k"
+    assert small == f"{count_parameters(student.unet) / 1e3:.3g} k" != whole
+    whole, quantised, small = rows["MACs of a UNet call, with attention"]
+    assert whole == quantised != small
+    folders = base / "unet", tmp_path / "qat/step1/unet_int8", tmp_path / "student/step1/unet"
+    assert rows["file of the UNet"] == [format_bytes(folder_size(folder)) for folder in folders]
+    assert folder_size(folders[1]) < folder_size(folders[0])
+    near, far = (float(cell.split()[0]) for cell in rows["PSNR to the first, dB"][1:])
+    assert near > far
 
 
 def test_memory_is_that_of_this_process():

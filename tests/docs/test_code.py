@@ -39,10 +39,15 @@ def test_the_config_shown_in_full_is_the_one_of_the_repository() -> None:
     assert text == (ROOT / "configs/dreambooth/stable_diffusion_v15_dreambooth_lora_dog.py").read_text(encoding="utf-8")
 
 
+#: Page -> the config that its pieces change, where it is not DreamBooth with LoRA.
+BASES = {"text_to_image": "stable_diffusion_v15_text_to_image_lora", "evaluation": "mini_sd_dreambooth_lora"}
+
+
 def changes_a_config(block: Block) -> bool:
     """Whether a block is a piece of a config, to stand behind its bases."""
     return "read_base" not in block.text and any(
-        line.startswith(("model.", "train_dataloader.", "visualizer.", "custom_hooks = "))
+        line.startswith(("model.", "train_dataloader.", "visualizer.", "custom_hooks = ", "default_hooks.",
+                         "test_cfg = ", "_quantizer."))
         for line in block.text.splitlines())
 
 
@@ -55,9 +60,10 @@ def test_pieces_of_configs_have_no_faults(block: Block, tmp_path: Path, monkeypa
     (tmp_path / "data/laion").mkdir()
     for number in range(20):
         (tmp_path / f"data/laion/{number:05}.tar").touch()
-    base = "stable_diffusion_v15_dreambooth_lora_dog"
-    if block.page.stem == "text_to_image":
-        base = "stable_diffusion_v15_text_to_image_lora"
+    (tmp_path / "layers.json").write_text('{"what": "quantization", "units": []}')
+    base = BASES.get(block.page.stem, "stable_diffusion_v15_dreambooth_lora_dog")
+    if "_quantizer" in block.text:
+        base = "mini_sd_qat_w4a8"
     copy_config(base, tmp_path)
     head = ["from mmengine.config import read_base", "with read_base():", f"    from .{base} import *",
             "from diffkit.models import FullTuner"]

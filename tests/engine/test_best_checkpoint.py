@@ -25,6 +25,7 @@ class Scripted(BaseMetric):
     default_prefix = "fake"
 
     def process(self, data_batch, data_samples):
+        torch.randn(3)  # draws from the global generator, as a careless metric would
         self.results.append(1)
 
     def compute_metrics(self, results):
@@ -79,6 +80,20 @@ def test_a_training_goes_on_from_the_best_as_it_was(tmp_path):
     resumed = train(tmp_path / "b", 6, [0.3], resume=str(tmp_path / "a" / "step3"))
     for name, value in whole.bare_model.trainable_state().items():
         assert torch.equal(value, resumed.bare_model.trainable_state()[name])
+
+
+def test_a_validation_changes_nothing_in_the_training(tmp_path):
+    validated = train(tmp_path / "a", 6, [0.1, 0.9, 0.3])
+    cfg = config(tmp_path / "b", 6)
+    for name in ("val_dataloader", "val_cfg", "val_evaluator"):
+        cfg.pop(name)
+    cfg.default_hooks.checkpoint.pop("save_best")
+    cfg.train_cfg.pop("val_interval")
+    cfg.randomness = {"seed": 3}
+    alone = Runner.from_cfg(cfg)
+    alone.train()
+    for name, value in validated.bare_model.trainable_state().items():
+        assert torch.equal(value, alone.bare_model.trainable_state()[name])
 
 
 def test_what_is_kept_is_not_the_average(tmp_path):

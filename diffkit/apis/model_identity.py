@@ -11,8 +11,10 @@ _DIGITS = 16
 _WEIGHTS = (".safetensors", ".bin")
 
 
-def files_hash(pretrained: str | Path | None, steps: Sequence[str | Path]) -> str:
+def files_hash(pretrained: str | Path | None, steps: Sequence[str | Path], vae: str | Path | None = None) -> str:
     """16 hexadecimal digits of a hash of all weight files, of the model and of the step folders on it, in their order.
+
+    Another VAE counts too, since it paints the pictures.
 
     Every file is read, unless it is the same as at an earlier call; what a manifest says of it is not believed. Of a
     model of the hub it is its commit that counts, where it lies in the hub's own cache. The state that only a resumed
@@ -21,9 +23,11 @@ def files_hash(pretrained: str | Path | None, steps: Sequence[str | Path]) -> st
     Args:
         pretrained: as for :func:`diffkit.apis.load_pipeline`.
         steps: likewise.
+        vae: likewise.
     """
     digest = hashlib.sha256()
-    for line in _lines([*([] if pretrained is None else [pretrained]), *steps]):
+    others = [] if vae is None else [f"vae: {line}" for line in _of_vae(vae)]
+    for line in [*_lines([*([] if pretrained is None else [pretrained]), *steps]), *others]:
         digest.update(f"{line}\n".encode())
     return digest.hexdigest()[:_DIGITS]
 
@@ -36,6 +40,14 @@ def _lines(names: Sequence[str | Path]) -> Iterator[str]:
             if str(place) not in seen:
                 seen.add(str(place))
                 yield from _of_folder(place) if isinstance(place, Path) else [_of_hub(place)]
+
+
+def _of_vae(name: str | Path) -> Iterator[str]:
+    from diffkit.models.families.vae import find_vae, vae_part
+
+    model = find_vae(name)
+    source = model.source
+    return _of_folder(source / vae_part(model)) if isinstance(source, Path) else iter([_of_hub(source)])
 
 
 def _of_folder(folder: Path) -> Iterator[str]:

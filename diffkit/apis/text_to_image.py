@@ -101,6 +101,8 @@ def text_to_image(
         "dtype": str(pipe.dtype).removeprefix("torch."),
         "model_hash": files_hash(pretrained, steps),
     }
+    if vae is not None:
+        about |= {"vae": str(vae), "model_hash": files_hash(pretrained, steps, vae)}
     return _save(images, wanted, about, Path(out), images_num)
 
 

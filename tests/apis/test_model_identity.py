@@ -27,6 +27,17 @@ def test_it_follows_the_weights_and_not_the_place(sd_folder, tmp_path, monkeypat
     assert files_hash(sd_folder, [copy]) not in (first, changed) and files_hash(None, [copy]) == changed
 
 
+def test_another_vae_is_another_model(sd_folder, tmp_path):
+    copy = shutil.copytree(sd_folder, tmp_path / "copy")
+    weights = copy / "vae" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + bytes(4))
+    found = [files_hash(sd_folder, [], vae) for vae in (None, sd_folder, copy)]
+    assert len(set(found)) == 3 and files_hash(sd_folder, [], copy / "vae") == found[2]
+    unet = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    unet.write_bytes(unet.read_bytes()[:-4] + bytes(4))
+    assert files_hash(sd_folder, [], copy) == found[2], "only its VAE is taken"
+
+
 def test_a_manifest_is_not_believed(sd_folder, tmp_path):
     """A file of the same size with other weights is another model, whatever the manifest beside it says."""
     from diffkit.engine.manifest import write_manifest
@@ -54,6 +65,10 @@ def test_pictures_say_it(sd_folder, tmp_path, capsys):
     files = text_to_image(sd_folder, [], ["a dog"], **settings, out=tmp_path / "a")
     assert [read_png_metadata(file)["model_hash"] for file in files] == [files_hash(sd_folder, [])] * 3
     assert read_png_metadata(files[0])["guidance_scale"] == 7.5 and files[-1].name == "grid.png"
+    settings["images_num"] = 1
+    (other,) = text_to_image(sd_folder, [], ["a dog"], **settings, vae=sd_folder, out=tmp_path / "b")
+    about = read_png_metadata(other)
+    assert about["model_hash"] == files_hash(sd_folder, [], sd_folder) and about["vae"] == str(sd_folder)
     line = ["demo_lora", "a dog", str(sd_folder), "--images-num", "2", "--steps", "2", "--device", "cpu", "--out",
             str(tmp_path / "demo.png")]
     assert cli.main(line) == 0

@@ -12,6 +12,8 @@ from diffkit.utils.images import picture_grid, save_png, slug
 if TYPE_CHECKING:
     import torch
 
+    from diffkit.models.generation import GenerationSettings
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -91,19 +93,10 @@ def text_to_image(
     if beside_float:
         images = pairs_with_float(images, pretrained, steps, wanted, settings, batch_size, device=device, dtype=dtype,
                                   vae=vae, allow_pickle=allow_pickle)
-    about = {
-        "pretrained": str(pretrained or pipe.config._name_or_path),
-        "steps": [str(step) for step in steps],
-        "weights": None if weights is None else list(weights),
-        "negative_prompt": negative_prompt,
-        "num_inference_steps": num_inference_steps,
-        "guidance_scale": guidance_scale,
-        "dtype": str(pipe.dtype).removeprefix("torch."),
-        "model_hash": files_hash(pretrained, steps),
-    }
+    about = about_pictures(pipe, pretrained, steps, weights, settings)
     if vae is not None:
         about |= {"vae": str(vae), "model_hash": files_hash(pretrained, steps, vae)}
-    return _save(images, wanted, about, Path(out), images_num)
+    return save_pictures(images, wanted, about, Path(out), images_num)
 
 
 def demo_lora(
@@ -132,6 +125,31 @@ def demo_lora(
     return text_to_image(sdmodel, steps, [prompt], vae=vaemodel, out=out, **settings)[-1]
 
 
+def about_pictures(pipe: Any, pretrained: str | Path | None, steps: Sequence[str | Path],
+                   weights: Sequence[float] | None, settings: "GenerationSettings") -> dict[str, Any]:
+    """What a PNG file says about what painted it, besides its own prompt and seed.
+
+    Args:
+        pipe: of :func:`load_pipeline`, with the next three arguments.
+        pretrained: as there.
+        steps: as there.
+        weights: as there.
+        settings: what it sampled with; a sampler is named only where one was chosen.
+    """
+    sampler = {} if settings.sampler is None else {"sampler": settings.sampler}
+    return {
+        "pretrained": str(pretrained or pipe.config._name_or_path),
+        "steps": [str(step) for step in steps],
+        "weights": None if weights is None else list(weights),
+        "negative_prompt": settings.negative_prompt,
+        "num_inference_steps": settings.num_inference_steps,
+        "guidance_scale": settings.guidance_scale,
+        **sampler,
+        "dtype": str(pipe.dtype).removeprefix("torch."),
+        "model_hash": files_hash(pretrained, steps),
+    }
+
+
 def _check(prompts: Sequence[str], images_num: int, seed: int, batch_size: int) -> None:
     if isinstance(prompts, str):
         raise TypeError("prompts must be a list of prompts, not one string.")
@@ -143,9 +161,20 @@ def _check(prompts: Sequence[str], images_num: int, seed: int, batch_size: int) 
             raise ValueError(f"{name} must be {least} or more, not {value!r}")
 
 
-def _save(images: Sequence[Any], wanted: Sequence[tuple[str, int]], about: dict[str, Any], out: Path,
-          columns: int) -> list[Path]:
-    """Saves the pictures, and a grid where there are several."""
+def save_pictures(images: Sequence[Any], wanted: Sequence[tuple[str, int]], about: dict[str, Any], out: Path,
+                  columns: int) -> list[Path]:
+    """Saves pictures, and a grid where there are several.
+
+    Args:
+        images: the pictures.
+        wanted: prompt and seed of each.
+        about: of :func:`about_pictures`.
+        out: as for :func:`text_to_image`.
+        columns: of the grid; 1 makes it about square.
+
+    Returns:
+        The files, the grid last.
+    """
     is_file = out.suffix.lower() in IMAGE_SUFFIXES
     files = []
     for number, (image, (prompt, seed)) in enumerate(zip(images, wanted, strict=True)):

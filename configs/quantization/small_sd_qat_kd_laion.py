@@ -3,27 +3,8 @@
 from mmengine.config import read_base
 
 with read_base():
-    from .._base_.datasets.text_image import *
-    from .._base_.default_runtime import *
-    from .._base_.distillers.qat_output import *
-    from .._base_.models.small_sd import *
-    from .._base_.quantizers.qat_w8a8 import *
-    from .._base_.schedules.adamw import *
+    from .stable_diffusion_v15_qat_kd_laion import *
 
-from diffkit.engine.hooks import CalibrationHook, EMAHook, QuantizationHook
-from diffkit.models import Denoising, FullTuner
+from diffkit.models import Denoising
 
-model.update(
-    tuners=dict(unet=dict(type=FullTuner, component="unet")),
-    objective=dict(type=Denoising, loss_weight=0.0),
-    distiller=_qat_distiller,
-    quantizer=_quantizer,
-    frozen_dtype="float32",  # the saved model is compared bit for bit with what is read
-    gradient_checkpointing=True)
-train_dataloader.dataset.update(data_root="data/laion", center_crop=True)
-train_cfg.update(max_iters=300)
-optim_wrapper.optimizer.update(lr=1e-5)
-custom_hooks = [
-    dict(type=CalibrationHook, num_prompts=16, batch_size=4),
-    dict(type=QuantizationHook, predictions=64, pictures=8, batch_size=4),
-    dict(type=EMAHook)]
+model.update(pretrained="segmind/small-sd", objective=dict(type=Denoising, loss_weight=0.0))

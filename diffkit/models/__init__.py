@@ -8,7 +8,7 @@ from diffkit.models.losses import DebiasedWeight, HuberLoss, MinSNRWeight, MSELo
 from diffkit.models.noise import InputPerturbation, OffsetNoise, PyramidNoise, WhiteNoise
 from diffkit.models.objectives import Denoising, Objective, Reconstruction
 from diffkit.models.pruners import BlockRemoval, Pruner
-from diffkit.models.quantizers import QATQuantizer, Quantizer
+from diffkit.models.quantizers import NeuralCompressorQuantizer, QATQuantizer, Quantizer
 from diffkit.models.step import Step
 from diffkit.models.timesteps import (
     CubicTimesteps,
@@ -24,6 +24,6 @@ __all__ = [
     "BlockRemoval", "Conditioning", "ConsistencyDistiller", "CrossAttentionTuner", "CubicTimesteps", "DebiasedWeight",
     "DenoiserDistiller", "Denoising", "Distiller", "EarlierTimesteps", "Family", "FullTuner", "GenerationSettings",
     "GridTimesteps", "HuberLoss", "InputPerturbation", "LatentDiffusion", "LaterTimesteps", "LoRATuner", "MSELoss",
-    "MinSNRWeight", "Objective", "OffsetNoise", "Pruner", "PyramidNoise", "QATQuantizer", "Quantizer", "RangeTimesteps",
-    "Reconstruction", "RelativeMSELoss", "SmoothL1Loss", "StableDiffusion", "StableDiffusionXL", "Step",
-    "TextualInversion", "Tuner", "UniformTimesteps", "WhiteNoise", "generate"]
+    "MinSNRWeight", "NeuralCompressorQuantizer", "Objective", "OffsetNoise", "Pruner", "PyramidNoise", "QATQuantizer",
+    "Quantizer", "RangeTimesteps", "Reconstruction", "RelativeMSELoss", "SmoothL1Loss", "StableDiffusion",
+    "StableDiffusionXL", "Step", "TextualInversion", "Tuner", "UniformTimesteps", "WhiteNoise", "generate"]

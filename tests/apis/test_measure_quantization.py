@@ -21,8 +21,12 @@ def test_every_arm_is_a_config_that_exports_what_it_measures(name, tmp_path, sd_
     options = {**arm.options, **quantization._HOOKS, "model.pretrained": str(sd_folder)}
     cfg = load_config(arm.config, work_dir=tmp_path, cfg_options=options)
     assert cfg.custom_hooks[1]["type"].__name__ == "QuantizationHook" and cfg.custom_hooks[1]["keep_better"] is False
-    bits = cfg.model.quantizer.weight_bits, cfg.model.quantizer.activation_bits
-    assert arm.bits == "W{}A{}".format(*bits)
+    if cfg.model.quantizer.get("algorithm") not in (None, "static"):
+        assert arm.bits == f"W{cfg.model.quantizer.options.bits}, linear layers alone"
+        assert cfg.model.quantizer.algorithm.upper() in arm.label
+    else:  # static has 8 bits always
+        bits = cfg.model.quantizer.get("weight_bits", 8), cfg.model.quantizer.get("activation_bits", 8)
+        assert arm.bits == "W{}A{}".format(*bits)
     trained = cfg.train_cfg.type.__name__ == "StepLoop"
     assert trained == bool(arm.calibrated or arm.after)
     if arm.calibrated:

@@ -57,6 +57,12 @@ ARMS = {
         **_NOISE, "model.distiller.objectives.loss_layers": {
             "weight": 0.5 / len(_LAYERS), "loss": {"type": "RelativeMSELoss"},
             "pairs": [[name, name] for name in _LAYERS]}}, calibrated="w4a8"),
+    "nc_rtn": Arm("neural-compressor: RTN", "W4, linear layers alone", "mini_sd_ptq_nc_rtn"),
+    "nc_gptq": Arm("neural-compressor: GPTQ", "W4, linear layers alone", "mini_sd_ptq_nc_gptq"),
+    "nc_rtn_groups": Arm("neural-compressor: RTN, groups of 32", "W4, linear layers alone", "mini_sd_ptq_nc_rtn", {
+        "model.quantizer.options": {"bits": 4, "group_size": 32}}),
+    "nc_hqq": Arm("neural-compressor: HQQ, groups of 64", "W4, linear layers alone", "mini_sd_ptq_nc_hqq"),
+    "nc_static": Arm("neural-compressor: static (PT2E)", "W8A8", "mini_sd_ptq_nc_static"),
     "word_w8a8_kd": Arm("a word learned in floats, then QAT, 47 layers KD", "W8A8",
                         "mini_sd_textual_inversion_qat_kd", after=_WORD),
 }

@@ -89,7 +89,8 @@ class CalibrationHook(Hook):
         for value in [*state.values(), *(value.data for value in quantizer.scale_parameters(model).values())]:
             broadcast(value, 0)
         quantizer.load_state(model, state)
-        runner.logger.info(f"Calibrated {len(state)} ranges on {len(prompts)} prompts.")
+        for line in quantizer.calibration_report(model, len(prompts)):
+            runner.logger.info(line)
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Lets ranges that move do so."""

@@ -53,6 +53,10 @@ class Quantizer(ABC):
         """
         return
 
+    def calibration_report(self, model: "LatentDiffusion", prompts: int) -> list[str]:
+        """Lines for the log on what :meth:`calibrate` has found on so many prompts."""
+        return [f"Calibrated {len(self.state(model))} ranges on {prompts} prompts."]
+
     def after_step(self, model: "LatentDiffusion", iteration: int) -> None:
         """Called in all processes after each iteration of a training (counted from 0); nothing, by default."""
         return

@@ -45,11 +45,11 @@ def assign_bits(names: Sequence[str], default: Bits, rules: Mapping[str, Mapping
     found = dict.fromkeys(names, default)
     for pattern, changes in rules.items():
         try:
-            matched = _matching(pattern, names, "rules")
+            matched = matching(pattern, names, "rules")
             found |= {name: replace(found[name], **changes) for name in matched}
         except (TypeError, ValueError) as error:
             raise ValueError(f"rules[{pattern!r}]: {error}") from None
-    dropped = {name for pattern in skip for name in _matching(pattern, names, "skip")}
+    dropped = {name for pattern in skip for name in matching(pattern, names, "skip")}
     kept = {name: bits for name, bits in found.items() if name not in dropped}
     if not kept:
         raise ValueError("skip leaves no layer to quantise.")
@@ -92,7 +92,17 @@ def with_bits(bits: dict[str, Bits], names: Sequence[str], changes: Mapping[str,
         raise ValueError(f"sensitive_bits: {error}") from None
 
 
-def _matching(pattern: str, names: Sequence[str], key: str) -> list[str]:
+def matching(pattern: str, names: Sequence[str], key: str) -> list[str]:
+    """The names in which a regular expression is found.
+
+    Args:
+        pattern: the expression.
+        names: of layers.
+        key: what the expression was given as, for messages.
+
+    Raises:
+        ValueError: it is no expression, or matches none.
+    """
     try:
         matched = [name for name in names if re.search(pattern, name)]
     except re.error as error:

@@ -255,8 +255,11 @@ def one_adapter(view: View) -> Conflicts:
 
 @rule
 def optional_packages(view: View) -> Conflicts:
-    """A data set of the hub needs a package that is not installed with diffkit."""
+    """A data set of the hub and a quantizer need packages that may not be there."""
     for split in _SPLITS:
         key = f"{split}_dataloader.dataset"
         if type_name(view.node(key)) == "HubImageText" and not is_installed("datasets"):
             yield f"{key}.type", "HubImageText needs the package `datasets`: pip install datasets"
+    if type_name(view.node("model.quantizer")) == "NeuralCompressorQuantizer" and not is_installed("neural_compressor"):
+        yield "model.quantizer.type", ("NeuralCompressorQuantizer needs the package `neural-compressor`: "
+                                       "pip install 'neural-compressor[pt]'")

@@ -18,7 +18,7 @@ from setuptools.command.egg_info import egg_info
 
 HERE = Path(__file__).resolve().parent
 NAME = "diffkit"
-PACKAGE_DATA = ["py.typed", *(f"miniatures/**/*.{end}" for end in ("safetensors", "json", "txt", "md"))]
+PACKAGE_DATA = ["py.typed", "app/page/*", *(f"miniatures/**/*.{end}" for end in ("safetensors", "json", "txt", "md"))]
 MIM_FILES = ("tools", "configs", "model-index.yml")
 UNWANTED = shutil.ignore_patterns("__pycache__", "*.py[cod]", ".*")
 

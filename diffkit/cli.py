@@ -31,6 +31,7 @@ COMMANDS = (
     "measure",
     "sensitivity",
     "report",
+    "app",
     "list-cfg",
     "copy-cfg",
     "check",

@@ -18,7 +18,7 @@ from typing import Any
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome-headless-shell")
 _OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-sync",
             "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-            "--remote-debugging-pipe", "--host-resolver-rules=MAP * ~NOTFOUND")
+            "--remote-debugging-pipe", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
 
 
 def find_chromium() -> str | None:
@@ -84,16 +84,31 @@ class Browser:
 
     def show(self, path: Path, width: int, height: int, dark: bool = False, media: str = "") -> None:
         """Opens a file in a window of some size."""
+        self.visit(path.resolve().as_uri(), width, height, dark, media)
+
+    def visit(self, url: str, width: int, height: int, dark: bool = False, media: str = "") -> None:
+        """Opens an address in a window of some size; nothing but files and this machine is reached."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
                   mobile=width < 600)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=url)
+        self.wait_for("document.readyState == 'complete'")
+
+    def wait_for(self, expression: str) -> Any:
+        """Waits until an expression in the page is true, and returns its value."""
         deadline = time.monotonic() + self.timeout
-        while self.value("document.readyState") != "complete":
+        while not (found := self.value(expression)):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{path} is not loaded after {self.timeout} s")
+                raise TimeoutError(f"{expression} is {found!r} after {self.timeout} s")
             time.sleep(0.1)
+        return found
+
+    def choose_files(self, selector: str, files: list[Path]) -> None:
+        """Gives files to a field for files, as dropping them onto it does."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
 
     def value(self, expression: str) -> Any:
         """The value of an expression in the page; the page's own policy does not matter here."""

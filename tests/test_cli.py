@@ -20,6 +20,7 @@ SCRIPTS = {
     "demo_lora": "demo_lora",
     "text2images": "text2images",
     "check_config": "check",
+    "app": "app",
 }
 HEAVY = ("torch", "mmengine", "diffusers", "transformers", "peft", "numpy", "scipy")
 

@@ -5,4 +5,6 @@ from mmengine.config import read_base
 with read_base():
     from .mini_sd_ptq_nc_rtn import *
 
-model.quantizer.update(algorithm="static", options=dict())
+from diffkit.models import NeuralCompressorQuantizer
+
+model.quantizer = dict(type=NeuralCompressorQuantizer, algorithm="static")

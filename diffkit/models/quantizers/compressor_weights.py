@@ -90,7 +90,8 @@ def round_weight(name: str, layer: nn.Linear, algorithm: str, options: Mapping[s
                             lambda: _quantized(plain, algorithm, options, inputs))
     device, bits = layer.weight.device, code_bits(algorithm, options, layer.in_features)
     if bits is None:
-        return RoundedWeight(floats=_floats(made).to(device))
+        with _full_precision():
+            return RoundedWeight(floats=_floats(made).to(device))
     found = made.unpack()
     codes, scale = found["int_weight"].int(), found["scales"].float()
     if found["zp"] is not None:

@@ -75,6 +75,7 @@ def test_a_wheel_holds_the_data_of_the_package(built):
         path for end in ("safetensors", "json", "txt", "md") for path in _names(ROOT / "diffkit/miniatures", end)
     }
     assert _names(built / "miniatures", "*") == wanted
+    assert _names(built / "app/page", "*") == _names(ROOT / "diffkit/app/page", "*") > {"index.html"}
 
 
 def test_a_wheel_holds_every_module(built):

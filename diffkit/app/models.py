@@ -58,7 +58,7 @@ class Models:
         """Whole pipelines as ``bases`` and all step folders as ``steps``, each with ``name`` and ``label``."""
         bases = [{"name": name, "label": f"{name} (packaged)"} for name in PACKAGED]
         bases += [{"name": name, "label": name} for name in self.named]
-        steps = []
+        steps: list[dict[str, str]] = []
         for found in sorted(self._found(), key=_order):
             kind = "bases" if found.is_pipeline else "steps"
             line = {"name": str(found.path), "label": f"{self.roots.short(found.path)} ({_kind(found)})"}

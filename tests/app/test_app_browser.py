@@ -160,6 +160,7 @@ def test_train_stop_resume_and_paint(app, page, tmp_path):
     assert steps == list(range(1, ITERATIONS + 1))
     assert page.screenshot(tmp_path / "trained.png").stat().st_size > 20_000
     click(page, "training-use")
+    page.wait_for("!document.getElementById('panel-paint').hidden")
     assert page.value("document.querySelector('#model-a .row select').value") == str(
         app.api.roots.work / "ball" / f"step{ITERATIONS - 1}")
     fill(page, "paint-form", steps=2, pictures=1)

@@ -1,6 +1,6 @@
 // Painting with one model, and comparing two on the same noise.
 
-import { ask, figure, make, open, showFault, valuesOf, wait } from "/page/app.js";
+import { ask, figure, make, open, refresh, showFault, valuesOf, wait } from "/page/app.js";
 import { modelPicker } from "/page/models.js";
 
 const form = document.getElementById("paint-form"), result = document.getElementById("result");
@@ -28,7 +28,8 @@ export function setMode(chosen) {
 }
 
 /** Paints with a step folder that a training has made. */
-export function paintWith(step, prompt) {
+export async function paintWith(step, prompt) {
+  await refresh().catch(() => {});  // it may be newer than the list
   models.a.useStep(step);
   if (prompt) form.elements.prompt.value = prompt;
   open("paint");

@@ -99,7 +99,7 @@ function show(found) {
   if (!view || view.dataset.name !== found.name) {
     view = make("div", { className: "training" });
     view.dataset.name = found.name;
-    view.append(...["picker", "head", "now", "chart", "samples", "more"].map(part => make("div", { className: part })));
+    view.append(...["picker", "title", "now", "losses", "samples", "more"].map(part => make("div", { className: part })));
     view.querySelector(".more").append(
       make("details", {}, make("summary", { textContent: "What it prints" }), make("pre")),
       make("details", {}, make("summary", { textContent: "On the command line" }), make("pre")));
@@ -107,9 +107,9 @@ function show(found) {
     pick(found.name);
   }
   const part = kind => view.querySelector(`.${kind}`);
-  part("head").replaceChildren(...head(found));
+  part("title").replaceChildren(...head(found));
   part("now").replaceChildren(...now(found));
-  part("chart").replaceChildren(...chart(found.losses));
+  part("losses").replaceChildren(...chart(found.losses));
   showSamples(part("samples"), found);
   const [log, command] = view.querySelectorAll("pre");
   log.textContent = found.log.join("\n");

@@ -8,7 +8,7 @@ import pytest
 
 from diffkit.apis.configs import load_config
 from diffkit.apis.measure import distillation, exam, student_costs, student_exam, student_pictures, training
-from diffkit.apis.measure.distillation_report import Figure, distillation_table, pooled
+from diffkit.apis.measure.distillation_report import Figure, distillation_table, nearness, pooled
 from diffkit.commands.measure import add_arguments
 from diffkit.models.generation import GenerationSettings
 
@@ -130,19 +130,31 @@ def test_errors_are_the_larger_of_pictures_and_seeds():
 
 def test_goals_are_read_off_the_figures():
     spent = {"iterations": 5, "cpu_seconds": 10.0, "peak_mb": 100.0}
+
+    def runs(*shares, psnr=20.0):
+        return {str(seed): share(value, 400, **spent) | {"psnr": psnr, "psnr_se": 0.3}
+                for seed, value in enumerate(shares)}
+
     results = {
-        "teacher": {"0": share(0.95, 400), "1": share(0.95, 400)},
-        "runs": {"small_feature": {"0": share(0.94, 400, **spent), "1": share(0.94, 400, **spent)},
-                     "small_whole": {"0": share(0.94, 400, **spent), "1": share(0.94, 400, **spent)},
-                 "small_task": {"0": share(0.90, 400, **spent), "1": share(0.94, 400, **spent)},
-                 "tiny_whole": {"0": share(0.88, 400, **spent)}},
+        "teacher": {"0": share(0.95, 400), "1": share(0.95, 400), "2": share(0.5, 400)},
+        "runs": {"small_output": runs(0.94, 0.94, psnr=21.0), "small_whole": runs(0.94, 0.94),
+                 "small_task": runs(0.90, 0.94), "tiny_whole": runs(0.88)},
         "about": {"command": "the command", "date": "today", "machine": dict.fromkeys(
             ("processor", "cores", "threads", "python", "torch", "diffusers", "transformers", "peft"), "x")}}
-    text = distillation_table(results, ["small", "tiny"], {"task": "alone", "feature": "all"})
+    text = distillation_table(results, ["small", "tiny"], {"task": "alone", "output": "all"})
     assert "| small: sc of the teacher's, trained to the end | 0.989 ± 0.012 | ≥ 0.97 | yes |" in text
-    assert "| small: sc ahead of the task alone at equal steps | 0.020 ± 0.022 | > 2 errors | **no** |" in text
-    assert "| tiny: sc of the teacher's, trained to the end | 0.926 ± 0.019 | ≥ 0.93 | **no** |" in text
+    ahead = "| small: output, ahead of the task alone at equal steps"
+    assert f"{ahead}: sc | 0.020 ± 0.022 | > 2 errors | **no** |" in text
+    assert f"{ahead}: PSNR, dB | 1.000 ± 0.300 | > 2 errors | yes |" in text
+    assert "| tiny: sc of the teacher's, trained to the end | 0.926 ± 0.020 | ≥ 0.93 | **no** |" in text
     assert "DreamBooth" not in text and "Made by `the command`" in text
+
+
+def test_the_error_of_nearness_is_the_larger_of_pictures_and_seeds():
+    near = [{"psnr": 20.0, "psnr_se": 0.3}, {"psnr": 20.0, "psnr_se": 0.4}]
+    assert nearness(near) == (20.0, pytest.approx(0.25))
+    assert nearness([{"psnr": 18.0, "psnr_se": 0.3}, {"psnr": 22.0, "psnr_se": 0.4}]) == (20.0, pytest.approx(2.0))
+    assert nearness(near[:1]) == (20.0, pytest.approx(0.3))
 
 
 @pytest.mark.parametrize(("name", "value"), [("arms", "features"), ("students", "medium")])

@@ -1,8 +1,9 @@
 """The tables of the distillation measurement."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from math import hypot
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from diffkit.apis.measure import report
@@ -15,6 +16,9 @@ _COSTS = ("UNet", "weights", "MACs, convolutions and linear layers", "MACs with 
           "of the teacher's", "least to most")
 _DREAMBOOTH = ("model", "seeds", "hit", "of the teacher's", "ordinary prompts", "CPU seconds", "of the teacher's",
                "peak MB")
+#: Arms that a teacher helps, and arms that it does not.
+_TAUGHT = {"output": "output", "feature": "output and features"}
+_ALONE = {"task": "at equal steps", "task_time": "in equal CPU time"}
 Runs = Sequence[Mapping[str, Any]]
 
 
@@ -45,6 +49,13 @@ def pooled(runs: Runs, group: str, name: str = "sc") -> Figure:
     return Figure(mean(shares), report.share_error(shares, sum(run[group][f"{name}_n"] for run in runs)))
 
 
+def nearness(runs: Runs) -> Figure:
+    """The mean PSNR to the teacher, in dB; its error is the larger of that of the pictures and that of the seeds."""
+    values = [run["psnr"] for run in runs]
+    pictures = hypot(*(run["psnr_se"] for run in runs)) / len(runs)
+    return Figure(mean(values), max(pictures, stdev(values) / len(runs) ** 0.5 if len(runs) > 1 else 0.0))
+
+
 def distillation_table(results: Mapping[str, Any], students: Sequence[str] | Mapping[str, Any],
                        labels: Mapping[str, str]) -> str:
     """The results as Markdown.
@@ -54,15 +65,16 @@ def distillation_table(results: Mapping[str, Any], students: Sequence[str] | Map
         students: names of the students, in order.
         labels: what each arm is in words, in order.
     """
-    teacher = list(results["teacher"].values())
-    rows = [("teacher", "-", str(len(teacher)), *["-"] * 3, str(pooled(teacher, "ordinary")), "1",
-             str(pooled(teacher, "heldout")), "1", "-")]
+    teacher = results["teacher"]
+    everyone = list(teacher.values())
+    rows = [("teacher", "-", str(len(teacher)), *["-"] * 3, str(pooled(everyone, "ordinary")), "1",
+             str(pooled(everyone, "heldout")), "1", "-")]
     for student in students:
         for arm, label in labels.items():
-            runs = list(results["runs"].get(f"{student}_{arm}", {}).values())
+            runs = results["runs"].get(f"{student}_{arm}", {})
             if runs:
-                rows.append(_row(student, label, runs, teacher))
-    parts = [report.table(_HEAD, rows), *_goal_lines(results, students), _notes(teacher)]
+                rows.append(_row(student, label, list(runs.values()), [teacher[seed] for seed in runs]))
+    parts = [report.table(_HEAD, rows), *_goal_lines(results, students), _notes(everyone)]
     if "costs" in results:
         parts += [_costs(results["costs"])]
     if results.get("dreambooth"):
@@ -84,19 +96,17 @@ def _row(student: str, label: str, runs: Runs, teacher: Runs) -> tuple[str, ...]
 
 def _goal_lines(results: Mapping[str, Any], students: Sequence[str] | Mapping[str, Any]) -> list[str]:
     """A table of what was asked for, as far as it was measured."""
-    teacher = pooled(list(results["teacher"].values()), "ordinary")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for student in students:
-        found = {arm: pooled(list(results["runs"][f"{student}_{arm}"].values()), "ordinary")
-                 for arm in ("task", "task_time", "feature", "whole") if results["runs"].get(f"{student}_{arm}")}
-        if "whole" in found and (ratio := found["whole"].over(teacher)):
+        runs = {arm: results["runs"].get(f"{student}_{arm}", {}) for arm in ("task", "task_time", *_TAUGHT, "whole")}
+        teacher = [results["teacher"][seed] for seed in runs["whole"]]
+        if teacher and (ratio := pooled(list(runs["whole"].values()), "ordinary").over(pooled(teacher, "ordinary"))):
             rows.append((f"{student}: sc of the teacher's, trained to the end", str(ratio),
                          f"≥ {GOALS.get(student, 0):g}", report.yes(ratio.value >= GOALS.get(student, 0))))
-        for arm, words in (("task", "at equal steps"), ("task_time", "in equal CPU time")):
-            if arm in found and "feature" in found:
-                ahead = found["feature"].minus(found[arm])
-                rows.append((f"{student}: sc ahead of the task alone {words}", str(ahead), "> 2 errors",
-                             report.yes(ahead.value > 2 * ahead.error)))
+        for (taught, by), (alone, words) in product(_TAUGHT.items(), _ALONE.items()):
+            if runs[taught] and runs[alone]:
+                rows += _ahead(f"{student}: {by}, ahead of the task alone {words}", list(runs[taught].values()),
+                               list(runs[alone].values()))
     dreambooth = results.get("dreambooth", {})
     for student in students:
         if student in dreambooth and "teacher" in dreambooth:
@@ -107,15 +117,25 @@ def _goal_lines(results: Mapping[str, Any], students: Sequence[str] | Mapping[st
     return [report.table(("goal", "value", "asked", "reached"), rows)] if rows else []
 
 
+def _ahead(words: str, taught: Runs, alone: Runs) -> list[tuple[str, ...]]:
+    """Lines of how far one arm is ahead of another, in right pictures and in nearness to the teacher."""
+    rows: list[tuple[str, ...]] = []
+    for unit, figure in (("sc", lambda runs: pooled(runs, "ordinary")), ("PSNR, dB", nearness)):
+        ahead = figure(taught).minus(figure(alone))
+        rows.append((f"{words}: {unit}", str(ahead), "> 2 errors", report.yes(ahead.value > 2 * ahead.error)))
+    return rows
+
+
 def _notes(teacher: Runs) -> str:
     n, heldout = (_words(run[group]["sc_n"] for run in teacher) for group in ("ordinary", "heldout"))
     return (
         f"*sc* is the share of pictures whose shape and colours are right. For each seed {n} ordinary prompts, half of "
         f"them with patterns, and {heldout} with pairs of shape and colour that no training shows; other prompts for "
-        "each seed, and the teacher paints those of all. ± of shares is the standard error: the larger of that of the "
-        "pictures and that of the seeds. ± of iterations, seconds, memory and PSNR is the standard deviation of the "
-        "seeds. CPU seconds and the peak of resident memory are of the whole command `diffkit train`, its start and "
-        "samples included. PSNR is of the ordinary pictures, from the same noise.\n")
+        "each seed. The teacher paints them too, and a line is compared with it on the prompts of its own seeds. ± of "
+        "shares is the standard error: the larger of that of the pictures and that of the seeds; of *ahead* too. ± of "
+        "iterations, seconds, memory and PSNR is the standard deviation of the seeds. CPU seconds and the peak of "
+        "resident memory are of the whole command `diffkit train`, its start and samples included. PSNR is of the "
+        "ordinary pictures, from the same noise.\n")
 
 
 def _words(values: Any) -> str:

@@ -38,9 +38,15 @@ def load_quantized(folder: str | Path, dtype: torch.dtype | None = None) -> nn.M
     network = _empty_network(info, folder)
     tensors = read_tensors(path)
     _check_tensors(network, tensors, folder)
-    network.load_state_dict(tensors, strict=True, assign=True)
+    network.load_state_dict(_in_memory(tensors), strict=True, assign=True)
     network.requires_grad_(False)
     return network.eval() if dtype is None else nn.Module.to(network, dtype).eval()
+
+
+def _in_memory(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies float weights, which begin anywhere in a file: the last bits of products depend on where values begin."""
+    return {name: value.clone() if value.is_floating_point() and value.ndim > 1 else value
+            for name, value in tensors.items()}
 
 
 def read_info(folder: Path) -> dict[str, Any]:

@@ -64,7 +64,9 @@ def read_proof(folder: Path) -> Proof:
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads(file.metadata()["proof"])
-        inputs = {name.removeprefix("input."): value for name, value in tensors.items() if name.startswith("input.")}
+        # Copied, for in the file they begin anywhere, and the last bits of products depend on where values begin.
+        inputs = {name.removeprefix("input."): value.clone() for name, value in tensors.items()
+                  if name.startswith("input.")}
         return Proof(inputs, tensors["output"], about["prompts"], about["seeds"], tensors["pictures"],
                      about["settings"], about["device"], about["threads"])
     except (KeyError, TypeError, ValueError) as error:

@@ -8,7 +8,7 @@ import pytest
 
 from diffkit.apis.configs import load_config
 from diffkit.apis.measure import distillation, exam, student_costs, student_exam, student_pictures, training
-from diffkit.apis.measure.distillation_report import Figure, distillation_table, nearness, pooled
+from diffkit.apis.measure.distillation_report import Figure, distillation_table, lead, pooled
 from diffkit.commands.measure import add_arguments
 from diffkit.models.generation import GenerationSettings
 
@@ -124,7 +124,6 @@ def test_errors_are_the_larger_of_pictures_and_seeds():
     apart = pooled([share(0.2, 100), share(0.8, 100)], "ordinary")
     assert apart.error == pytest.approx(0.3)  # stdev 0.424 over the root of 2
     assert Figure(0.9, 0.03).over(Figure(0.9, 0.04)) == (1.0, pytest.approx(0.05 / 0.9))
-    assert Figure(0.9, 0.03).minus(Figure(0.5, 0.04)) == (pytest.approx(0.4), pytest.approx(0.05))
     assert Figure(0.9, 0.03).over(Figure(0.0, 0.0)) is None
 
 
@@ -132,8 +131,7 @@ def test_goals_are_read_off_the_figures():
     spent = {"iterations": 5, "cpu_seconds": 10.0, "peak_mb": 100.0}
 
     def runs(*shares, psnr=20.0):
-        return {str(seed): share(value, 400, **spent) | {"psnr": psnr, "psnr_se": 0.3}
-                for seed, value in enumerate(shares)}
+        return {str(seed): share(value, 400, **spent) | {"psnr": psnr + seed} for seed, value in enumerate(shares)}
 
     results = {
         "teacher": {"0": share(0.95, 400), "1": share(0.95, 400), "2": share(0.5, 400)},
@@ -144,17 +142,19 @@ def test_goals_are_read_off_the_figures():
     text = distillation_table(results, ["small", "tiny"], {"task": "alone", "output": "all"})
     assert "| small: sc of the teacher's, trained to the end | 0.989 ± 0.012 | ≥ 0.97 | yes |" in text
     ahead = "| small: output, ahead of the task alone at equal steps"
-    assert f"{ahead}: sc | 0.020 ± 0.022 | > 2 errors | **no** |" in text
-    assert f"{ahead}: PSNR, dB | 1.000 ± 0.300 | > 2 errors | yes |" in text
+    assert f"{ahead}: sc | 0.020 ± 0.020 | > 2 errors | **no** |" in text
+    assert f"{ahead}: PSNR, dB | 1.000 ± 0.000 | > 2 errors | yes |" in text
     assert "| tiny: sc of the teacher's, trained to the end | 0.926 ± 0.020 | ≥ 0.93 | **no** |" in text
     assert "DreamBooth" not in text and "Made by `the command`" in text
 
 
-def test_the_error_of_nearness_is_the_larger_of_pictures_and_seeds():
-    near = [{"psnr": 20.0, "psnr_se": 0.3}, {"psnr": 20.0, "psnr_se": 0.4}]
-    assert nearness(near) == (20.0, pytest.approx(0.25))
-    assert nearness([{"psnr": 18.0, "psnr_se": 0.3}, {"psnr": 22.0, "psnr_se": 0.4}]) == (20.0, pytest.approx(2.0))
-    assert nearness(near[:1]) == (20.0, pytest.approx(0.3))
+def test_a_lead_is_that_of_the_seeds_which_both_have():
+    def runs(*values):
+        return {str(seed): {"psnr": value} for seed, value in enumerate(values)}
+
+    ahead = lead(runs(21.0, 23.0, 99.0), runs(20.0, 20.0), lambda run: run["psnr"])
+    assert ahead == (2.0, pytest.approx(1.0))
+    assert lead(runs(21.0), runs(20.0), lambda run: run["psnr"]) is None, "one seed has no spread"
 
 
 @pytest.mark.parametrize(("name", "value"), [("arms", "features"), ("students", "medium")])

@@ -1,6 +1,6 @@
 """The tables of the distillation measurement."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from math import hypot
 from statistics import mean, stdev
@@ -20,6 +20,7 @@ _DREAMBOOTH = ("model", "seeds", "hit", "of the teacher's", "ordinary prompts", 
 _TAUGHT = {"output": "output", "feature": "output and features"}
 _ALONE = {"task": "at equal steps", "task_time": "in equal CPU time"}
 Runs = Sequence[Mapping[str, Any]]
+SeedRuns = Mapping[str, Mapping[str, Any]]
 
 
 class Figure(NamedTuple):
@@ -38,10 +39,6 @@ class Figure(NamedTuple):
         ratio = self.value / other.value
         return Figure(ratio, hypot(self.error, ratio * other.error) / other.value)
 
-    def minus(self, other: "Figure") -> "Figure":
-        """The difference, as of two independent figures."""
-        return Figure(self.value - other.value, hypot(self.error, other.error))
-
 
 def pooled(runs: Runs, group: str, name: str = "sc") -> Figure:
     """The mean share of several trainings; its error is the larger of that of their pictures and that of the seeds."""
@@ -49,11 +46,14 @@ def pooled(runs: Runs, group: str, name: str = "sc") -> Figure:
     return Figure(mean(shares), report.share_error(shares, sum(run[group][f"{name}_n"] for run in runs)))
 
 
-def nearness(runs: Runs) -> Figure:
-    """The mean PSNR to the teacher, in dB; its error is the larger of that of the pictures and that of the seeds."""
-    values = [run["psnr"] for run in runs]
-    pictures = hypot(*(run["psnr_se"] for run in runs)) / len(runs)
-    return Figure(mean(values), max(pictures, stdev(values) / len(runs) ** 0.5 if len(runs) > 1 else 0.0))
+def lead(taught: SeedRuns, alone: SeedRuns, figure: Callable[[Mapping[str, Any]], float]) -> Figure | None:
+    """How far one arm is ahead of another: the mean over the seeds that both have, which share prompts and noise.
+
+    Its error is the standard error of the differences, which have the chance of training and of prompts in them; None
+    with fewer than two seeds.
+    """
+    each = [figure(taught[seed]) - figure(alone[seed]) for seed in taught if seed in alone]
+    return Figure(mean(each), stdev(each) / len(each) ** 0.5) if len(each) > 1 else None
 
 
 def distillation_table(results: Mapping[str, Any], students: Sequence[str] | Mapping[str, Any],
@@ -104,9 +104,7 @@ def _goal_lines(results: Mapping[str, Any], students: Sequence[str] | Mapping[st
             rows.append((f"{student}: sc of the teacher's, trained to the end", str(ratio),
                          f"≥ {GOALS.get(student, 0):g}", report.yes(ratio.value >= GOALS.get(student, 0))))
         for (taught, by), (alone, words) in product(_TAUGHT.items(), _ALONE.items()):
-            if runs[taught] and runs[alone]:
-                rows += _ahead(f"{student}: {by}, ahead of the task alone {words}", list(runs[taught].values()),
-                               list(runs[alone].values()))
+            rows += _ahead(f"{student}: {by}, ahead of the task alone {words}", runs[taught], runs[alone])
     dreambooth = results.get("dreambooth", {})
     for student in students:
         if student in dreambooth and "teacher" in dreambooth:
@@ -117,12 +115,12 @@ def _goal_lines(results: Mapping[str, Any], students: Sequence[str] | Mapping[st
     return [report.table(("goal", "value", "asked", "reached"), rows)] if rows else []
 
 
-def _ahead(words: str, taught: Runs, alone: Runs) -> list[tuple[str, ...]]:
+def _ahead(words: str, taught: SeedRuns, alone: SeedRuns) -> list[tuple[str, ...]]:
     """Lines of how far one arm is ahead of another, in right pictures and in nearness to the teacher."""
     rows: list[tuple[str, ...]] = []
-    for unit, figure in (("sc", lambda runs: pooled(runs, "ordinary")), ("PSNR, dB", nearness)):
-        ahead = figure(taught).minus(figure(alone))
-        rows.append((f"{words}: {unit}", str(ahead), "> 2 errors", report.yes(ahead.value > 2 * ahead.error)))
+    for unit, figure in (("sc", lambda run: run["ordinary"]["sc"]), ("PSNR, dB", lambda run: run["psnr"])):
+        if ahead := lead(taught, alone, figure):
+            rows.append((f"{words}: {unit}", str(ahead), "> 2 errors", report.yes(ahead.value > 2 * ahead.error)))
     return rows
 
 
@@ -132,7 +130,9 @@ def _notes(teacher: Runs) -> str:
         f"*sc* is the share of pictures whose shape and colours are right. For each seed {n} ordinary prompts, half of "
         f"them with patterns, and {heldout} with pairs of shape and colour that no training shows; other prompts for "
         "each seed. The teacher paints them too, and a line is compared with it on the prompts of its own seeds. ± of "
-        "shares is the standard error: the larger of that of the pictures and that of the seeds; of *ahead* too. ± of "
+        "shares is the standard error: the larger of that of the pictures and that of the seeds. *Ahead* is the mean "
+        "of the differences of the seeds, in which both arms have the same prompts and noise, with their standard "
+        "error. ± of "
         "iterations, seconds, memory and PSNR is the standard deviation of the seeds. CPU seconds and the peak of "
         "resident memory are of the whole command `diffkit train`, its start and samples included. PSNR is of the "
         "ordinary pictures, from the same noise.\n")

@@ -104,8 +104,9 @@ def wish_lines(wish: Wish, photos: Path) -> list[str]:
 def _prompt(cfg: Any, wish: Wish) -> str:
     """A sentence with ``{}`` for the word. A word alone reads better with an article before it."""
     own = cfg.train_dataloader.dataset.get("instance_prompt")
-    article = "a " if not isinstance(own, str) or "a {}" in own else ""
-    return f"a photo of {article}{{}} {wish.class_word}".strip()
+    if not isinstance(own, str):  # its own sentences, which say nothing of a class
+        return "a photo of a {}"
+    return f"a photo of {'a ' if 'a {}' in own else ''}{{}} {wish.class_word}".strip()
 
 
 def _schedule(cfg: Any, wish: Wish) -> list[str]:

@@ -18,7 +18,7 @@ pytestmark = [
 
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 SHOWN = "[...document.querySelectorAll('#result figure img')].filter(i => i.complete && i.naturalWidth == 64).length"
-ITERATIONS = 24
+ITERATIONS = 12
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def app(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    with Browser(CHROMIUM, timeout=600.0) as opened:  # a training starts slowly on a busy machine
+    with Browser(CHROMIUM, timeout=1200.0) as opened:  # a training starts slowly on a busy machine
         yield opened
 
 

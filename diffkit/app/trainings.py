@@ -24,6 +24,8 @@ from diffkit.utils.user_errors import describe
 OWN, ABOUT, LOG = "app", "app.json", "training.log"
 #: Seconds that a training has for its checkpoint when the app ends.
 PATIENCE = 120.0
+#: Not SIGINT: what a shell has started with "&" ignores that until it has said otherwise.
+_STOP = signal.SIGTERM
 _POINTS, _LINES, _TAIL, _SAMPLES = 300, 12, 64_000, 24
 
 
@@ -108,14 +110,14 @@ class Trainings:
                 raise FieldError("training", f"{name} does not run")
             if not running.stopping:  # a second signal would end it without a checkpoint
                 running.stopping = True
-                running.process.send_signal(signal.SIGINT)
+                running.process.send_signal(_STOP)
 
     def close(self) -> None:
         """Tells all to end and waits for their checkpoints."""
         with self._lock:
             for running in self._running.values():
                 if running.process.poll() is None and not running.stopping:
-                    running.process.send_signal(signal.SIGINT)
+                    running.process.send_signal(_STOP)
             deadline = time.monotonic() + PATIENCE
             for running in self._running.values():
                 with suppress(subprocess.TimeoutExpired):
@@ -189,7 +191,7 @@ class Trainings:
             return "stopping" if running.stopping else "running" if begun else "starting"
         if complete:
             return "done"
-        if running is not None and running.process.returncode not in (0, 130, 143, -signal.SIGINT):
+        if running is not None and running.process.returncode not in (0, 128 + _STOP, -_STOP):
             return "failed"
         return "stopped"
 

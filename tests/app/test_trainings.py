@@ -1,6 +1,7 @@
 """Trainings as processes: started, followed, stopped and resumed; a small script stands for diffkit."""
 
 import json
+import signal
 import sys
 import time
 
@@ -21,7 +22,7 @@ SCRIPT = """
 import json, pathlib, signal, sys, time
 folder, resume, total = pathlib.Path(sys.argv[1]), sys.argv[2] == "True", int(sys.argv[3])
 stop = []
-signal.signal(signal.SIGINT, lambda *_: stop.append(1))
+signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
 steps = sorted(int(path.name[4:]) for path in folder.glob("step*"))
 log = folder / ("2" if resume else "1") / "vis_data" / "scalars.json"
 log.parent.mkdir(parents=True)
@@ -36,7 +37,7 @@ while iteration < total and not (stop and iteration):
         file.write(json.dumps(dict(step=iteration, iter=iteration, loss=1 / iteration, time=0.5)) + "\\n")
     time.sleep(0.02)
 (folder / f"step{iteration - 1}").mkdir()
-sys.exit(130 if stop else 0)
+sys.exit(143 if stop else 0)
 """
 
 
@@ -128,6 +129,17 @@ def test_a_failure_is_shown_in_words(made, tmp_path):
     trainings.resume("dog")
     found = until(trainings, lambda found: found["state"] == "failed")
     assert found["error"] == "error: data_root: nothing there"
+
+
+def test_an_app_that_a_shell_started_in_the_background_can_stop_a_training_that_begins(made):
+    trainings, key = made
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as sh does for what it starts with &
+    try:
+        trainings.start(wish(iterations=200), key)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    trainings.stop("dog")
+    assert until(trainings, lambda found: found["state"] in ("stopped", "done"))["state"] == "stopped"
 
 
 def test_faults_of_the_config_leave_nothing_behind(made, tmp_path, monkeypatch):

@@ -40,7 +40,7 @@ class Arm:
 ARMS = {
     "untrained": Arm("blocks removed, not trained"),
     "task": Arm("the task alone", _TASK_ALONE),
-    "task_time": Arm("the task alone, for the CPU time of the last line", _TASK_ALONE),
+    "task_time": Arm("the task alone, for the CPU time of output and features", _TASK_ALONE),
     "output": Arm("task and teacher's output", {_FEATURE: 0}),
     "feature": Arm("task, output and features"),
     "whole": Arm("task, output and features, to the end", whole=True),

@@ -1,7 +1,7 @@
 """A quantizer changes the number format of a component's layers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +61,22 @@ class Quantizer(ABC):
         """Called in all processes after each iteration of a training (counted from 0); nothing, by default."""
         return
 
+    def layers(self, model: "LatentDiffusion") -> Mapping[str, Any]:
+        """The quantised layers by their names in the component; each has a switch ``quantizing``."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be switched off.")
+
     @contextmanager
     def disabled(self, model: "LatentDiffusion") -> Iterator[None]:
         """Lets the model compute in floats inside ``with``."""
-        raise NotImplementedError(f"{type(self).__name__} cannot be switched off.")
-        yield
+        layers = list(self.layers(model).values())
+        before = [layer.quantizing for layer in layers]
+        for layer in layers:
+            layer.quantizing = False
+        try:
+            yield
+        finally:
+            for layer, value in zip(layers, before, strict=True):
+                layer.quantizing = value
 
     def scale_parameters(self, model: "LatentDiffusion") -> dict[str, nn.Parameter]:
         """Scales that are trained, by full name; none, by default."""
@@ -74,3 +85,12 @@ class Quantizer(ABC):
     def holds(self, tuner: "Tuner") -> bool:
         """Whether :meth:`artifact` contains what ``tuner`` has trained, so that the tuner's own is not written."""
         return False
+
+
+def sample_floats(quantizer: Quantizer, model: "LatentDiffusion", prompts: Sequence[str], seed: int, batch_size: int,
+                  **settings: Any) -> None:
+    """Lets the float model paint each prompt once, for those who watch its layers; see :meth:`Quantizer.calibrate`."""
+    with model.sampling(), quantizer.disabled(model):
+        for first in range(0, len(prompts), batch_size):
+            part = prompts[first:first + batch_size]
+            model.generate(part, seeds=[seed + first + i for i in range(len(part))], **settings)

@@ -12,7 +12,7 @@ from diffkit.export.artifacts import QuantizedArtifact
 from diffkit.export.quantized.frozen import PlainCall
 from diffkit.export.quantized.layers import replace_layer
 from diffkit.export.quantized.network import weights_sha256
-from diffkit.models.quantizers.base import Quantizer
+from diffkit.models.quantizers.base import Quantizer, sample_floats
 from diffkit.models.quantizers.compressor_layers import CompressedLayer, compress
 from diffkit.models.quantizers.compressor_library import (
     OPTIONS,
@@ -90,30 +90,17 @@ class NeuralCompressorQuantizer(Quantizer):
                 bits = 8 if static else code_bits(self.algorithm, self.options, layer.in_features)
                 compress(layer, bits or 8, bits is not None, 8 if static else None)
 
-    def _layers(self, model: "LatentDiffusion") -> dict[str, Any]:
+    def layers(self, model: "LatentDiffusion") -> dict[str, Any]:
+        """The rounded layers by their names in the component."""
         return {name: layer for name, layer in model.get_submodule(self.component).named_modules()
                 if isinstance(layer, CompressedLayer)}
-
-    @contextmanager
-    def disabled(self, model: "LatentDiffusion") -> Iterator[None]:
-        layers = list(self._layers(model).values())
-        before = [layer.quantizing for layer in layers]
-        for layer in layers:
-            layer.quantizing = False
-        try:
-            yield
-        finally:
-            for layer, value in zip(layers, before, strict=True):
-                layer.quantizing = value
 
     # --- the algorithms
 
     def calibrate(self, model: "LatentDiffusion", prompts: Sequence[str], seed: int = 0, batch_size: int = 4,
                   **settings: Any) -> None:
         def sample() -> None:
-            for first in range(0, len(prompts), batch_size):
-                part = prompts[first:first + batch_size]
-                model.generate(part, seeds=[seed + first + i for i in range(len(part))], **settings)
+            sample_floats(self, model, prompts, seed, batch_size, **settings)
 
         with model.sampling(), short_collections():
             if self.algorithm == "static":
@@ -122,10 +109,10 @@ class NeuralCompressorQuantizer(Quantizer):
                 self._fill_weights(model, sample)
 
     def _fill_weights(self, model: "LatentDiffusion", sample: Callable[[], None]) -> None:
-        layers = self._layers(model)
+        layers = self.layers(model)
         seen = {name: InputRows(self.rows, number) for number, name in enumerate(layers)}
         if self.algorithm == "gptq":
-            with self.disabled(model), _watched({name: (layers[name], seen[name]) for name in layers}):
+            with _watched({name: (layers[name], seen[name]) for name in layers}):
                 sample()
         for name, layer in layers.items():
             inputs = seen[name].all() if seen[name].rows else None
@@ -156,7 +143,7 @@ class NeuralCompressorQuantizer(Quantizer):
             compared = calls[::max(1, len(calls) // _COMPARED)][:_COMPARED]
             graph = static_graph(network, calls, self.options, compared)
             floats = _answers(network, compared)
-        layers = self._layers(model)
+        layers = self.layers(model)
         if graph.layers.keys() != layers.keys():
             missing = sorted(layers.keys() ^ graph.layers.keys())
             raise ValueError(f"NeuralCompressorQuantizer: the library's graph has other layers than the network: "
@@ -178,11 +165,11 @@ class NeuralCompressorQuantizer(Quantizer):
     # --- checkpoints
 
     def state(self, model: "LatentDiffusion") -> dict[str, Tensor]:
-        return {f"{self.component}.{name}.{key}": value for name, layer in self._layers(model).items()
+        return {f"{self.component}.{name}.{key}": value for name, layer in self.layers(model).items()
                 for key, value in layer.tensors().items()}
 
     def load_state(self, model: "LatentDiffusion", state: dict[str, Tensor]) -> None:
-        for name, layer in self._layers(model).items():
+        for name, layer in self.layers(model).items():
             prefix = f"{self.component}.{name}"
             layer.fill({key: state[f"{prefix}.{key}"] for key in layer.tensors()})
 
@@ -190,7 +177,7 @@ class NeuralCompressorQuantizer(Quantizer):
         return tuner.component == self.component
 
     def artifact(self, model: "LatentDiffusion") -> QuantizedArtifact:
-        layers = self._layers(model)
+        layers = self.layers(model)
         floats = [name for name, layer in layers.items() if layer.codes is None]
         details: Mapping[str, Any] = {
             "library": library_version(), "algorithm": self.algorithm, "options": self.options,

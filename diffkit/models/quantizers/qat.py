@@ -1,7 +1,6 @@
 """Quantisation-aware training: layers compute with rounded values, and learn to live with them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +11,7 @@ from diffkit.export.artifacts import QuantizedArtifact
 from diffkit.export.quantized.network import weights_sha256
 from diffkit.export.quantized.proof import Proof
 from diffkit.models.quantizers.adapters import adapter_fault, quantized_adapter_class
-from diffkit.models.quantizers.base import Quantizer
+from diffkit.models.quantizers.base import Quantizer, sample_floats
 from diffkit.models.quantizers.fake_quant import InputQuantizer
 from diffkit.models.quantizers.layers import QATConv2d, QATLayer, QATLinear
 from diffkit.models.quantizers.ranges import INPUT_RANGES, WEIGHT_RANGES, InputRecord
@@ -141,18 +140,6 @@ class QATQuantizer(Quantizer):
         return {name: layer for name, layer in model.get_submodule(self.component).named_modules()
                 if isinstance(layer, QATLayer)}
 
-    @contextmanager
-    def disabled(self, model: "LatentDiffusion") -> Iterator[None]:
-        layers = list(self.layers(model).values())
-        before = [layer.quantizing for layer in layers]
-        for layer in layers:
-            layer.quantizing = False
-        try:
-            yield
-        finally:
-            for layer, value in zip(layers, before, strict=True):
-                layer.quantizing = value
-
     # --- ranges
 
     def calibrate(self, model: "LatentDiffusion", prompts: Sequence[str], seed: int = 0, batch_size: int = 4,
@@ -163,12 +150,7 @@ class QATQuantizer(Quantizer):
             if layer.input_quantizer is not None:
                 records[name] = layer.input_quantizer.record = InputRecord(momentum=self.momentum, seed=number)
         try:
-            with ExitStack() as stack:
-                stack.enter_context(model.sampling())
-                stack.enter_context(self.disabled(model))
-                for first in range(0, len(prompts), batch_size):
-                    part = prompts[first:first + batch_size]
-                    model.generate(part, seeds=[seed + first + i for i in range(len(part))], **settings)
+            sample_floats(self, model, prompts, seed, batch_size, **settings)
         finally:
             for layer in layers.values():
                 if layer.input_quantizer is not None:

@@ -1,5 +1,6 @@
 """Pictures and prompts: what a training sees, in an order that follows from the seed and the step."""
 
+from diffkit.datasets.bucket_sampler import BucketSampler
 from diffkit.datasets.collate import collate_samples
 from diffkit.datasets.concept import ConceptDataset
 from diffkit.datasets.concept_list import ConceptListDataset
@@ -9,7 +10,9 @@ from diffkit.datasets.hub_image_text import HubImageText
 from diffkit.datasets.image_file import BadImageError, open_image
 from diffkit.datasets.image_folder import FolderListing, list_images
 from diffkit.datasets.image_text import ImageTextDataset
-from diffkit.datasets.pictures import PictureSet, open_pictures
+from diffkit.datasets.item_shape import ItemShape
+from diffkit.datasets.picture_set import PictureSet
+from diffkit.datasets.pictures import open_pictures
 from diffkit.datasets.prior import PriorImages
 from diffkit.datasets.prompts import PromptDataset
 from diffkit.datasets.protocols import CustomConceptPrompts, DreamBoothPrompts
@@ -19,9 +22,11 @@ from diffkit.datasets.shard_sampler import ShardSampler
 from diffkit.datasets.tar_image_text import TarImageText
 from diffkit.datasets.templates import TEMPLATES
 from diffkit.datasets.transforms import (
+    AspectBuckets,
     CenterCrop,
     CenterSquare,
     Compose,
+    Cover,
     RandomCrop,
     RandomHorizontalFlip,
     Resize,
@@ -33,13 +38,16 @@ from diffkit.datasets.transforms import (
 __all__ = [
     "CONCEPTS",
     "TEMPLATES",
+    "AspectBuckets",
     "BadImageError",
+    "BucketSampler",
     "CenterCrop",
     "CenterSquare",
     "Compose",
     "ConceptDataset",
     "ConceptListDataset",
     "ConceptPrompts",
+    "Cover",
     "CustomConceptPrompts",
     "Draw",
     "DrawSampler",
@@ -47,6 +55,7 @@ __all__ = [
     "FolderListing",
     "HubImageText",
     "ImageTextDataset",
+    "ItemShape",
     "NamedGroups",
     "PictureSet",
     "PriorImages",

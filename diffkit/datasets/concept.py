@@ -12,11 +12,22 @@ from torch.utils.data import Dataset
 from diffkit.datasets.captions import check_source
 from diffkit.datasets.draw import Draw, as_draw
 from diffkit.datasets.image_file import printable
-from diffkit.datasets.pictures import DRAWN, DRAWN_SCENES, PictureSet, open_pictures
+from diffkit.datasets.item_shape import ItemShape
+from diffkit.datasets.picture_set import PictureSet
+from diffkit.datasets.pictures import DRAWN, DRAWN_SCENES, open_pictures
 from diffkit.datasets.prior import PriorImages
 from diffkit.datasets.prompt_source import PromptSource, as_prompts, prefixed
 from diffkit.datasets.templates import choose_templates
-from diffkit.datasets.transforms import Compose, Transform, build_transforms, size_transforms
+from diffkit.datasets.transforms import (
+    AspectBuckets,
+    Compose,
+    Size,
+    SizedTransforms,
+    Transform,
+    as_resolutions,
+    choose_transforms,
+    size_transforms,
+)
 from diffkit.registry import DATASETS
 
 # Each has its own stream of a draw's seed, so that switching one on does not change another.
@@ -42,7 +53,8 @@ class ConceptDataset(Dataset):
         class_data_root: folder of the prior pictures. None lets the training choose one in its ``work_dir``.
         num_class_images: how many prior pictures are used. ``PriorImagesHook`` generates what is missing; 0
             takes all that are in ``class_data_root`` and generates none.
-        resolution: side of the pictures that the model sees, in pixels.
+        resolution: side of the pictures that the model sees, in pixels; with ``buckets`` that of a square of as many
+            pixels, or several of them, at each of which every picture is shown.
         center_crop: cut out the middle; False cuts at random, and then latents are not cached.
         hflip: probability of mirroring a picture, 0 to 1.
         size_augment: show the concept at random sizes, in words too ("a far away photo of …"), as Custom Diffusion
@@ -60,6 +72,9 @@ class ConceptDataset(Dataset):
         caption_column: column of its metadata that holds the caption.
         num_images: how many pictures to take, the first by name; None takes all (drawn: 5).
         transforms: instead of the usual resize, flip and crop; then ``center_crop`` and ``hflip`` do nothing.
+        buckets: bring pictures of all shapes to sizes near to theirs, and cut no squares: the arguments of
+            ``AspectBuckets``, ``dict()`` for its defaults. It needs ``sampler=dict(type=BucketSampler)``. A prior
+            picture is cut to the bucket of the instance beside it, and is not kept in memory.
         bad_images: ``"stop"`` raises on images that cannot be used, ``"skip"`` leaves them out; both list
             them.
         keep_in_memory: keep resized pictures, so that no file is read twice.
@@ -75,7 +90,7 @@ class ConceptDataset(Dataset):
         class_prompt: str | Sequence[str] | None = None,
         class_data_root: str | Path | None = None,
         num_class_images: int = 0,
-        resolution: int = 512,
+        resolution: int | Sequence[int] = 512,
         center_crop: bool = True,
         hflip: float = 0.0,
         size_augment: bool = False,
@@ -89,6 +104,7 @@ class ConceptDataset(Dataset):
         caption_column: str = "text",
         num_images: int | None = None,
         transforms: Compose | Sequence[Transform | dict[str, Any]] | None = None,
+        buckets: AspectBuckets | dict[str, Any] | None = None,
         bad_images: str = "stop",
         keep_in_memory: bool = True,
         seed: int = 0,
@@ -106,14 +122,16 @@ class ConceptDataset(Dataset):
         self.repeats = repeats
         if size_augment and transforms is not None:
             raise ValueError("size_augment is one of the usual transforms: put SizeAugment into transforms instead")
-        self.prior_transforms = build_transforms(
-            transforms, resolution=resolution, center_crop=center_crop, hflip=hflip
-        )
-        self.transforms = size_transforms(resolution, hflip) if size_augment else self.prior_transforms
+        if size_augment and buckets is not None:
+            raise ValueError("size_augment and buckets cannot both be set: it shows squares only")
+        self.prior_transforms = choose_transforms(
+            transforms, buckets, resolution=resolution, center_crop=center_crop, hflip=hflip)
+        side = max(as_resolutions(resolution))
+        self.transforms = size_transforms(side, hflip) if size_augment else self.prior_transforms
         self._open: dict[str, Any] = {
             "bad_images": bad_images,
             "keep_in_memory": keep_in_memory,
-            "resolution": resolution,
+            "resolution": side,
             "seed": seed,
         }
         captions = check_source(captions)
@@ -136,22 +154,21 @@ class ConceptDataset(Dataset):
         self._open_prior(class_data_root, num_class_images, as_prompts(class_prompt, "class_prompt"))
 
     def __len__(self) -> int:
-        return len(self.pictures) * self.repeats
+        return len(self.pictures) * self.repeats * self.pictures.resolutions
 
     def __getitem__(self, item: int | Draw) -> dict[str, Any] | list[dict[str, Any]]:
         index, seed = as_draw(item)
         if not 0 <= index < len(self):
             raise IndexError(f"index must be between 0 and {len(self) - 1}, got {index}")
-        instance = self._sample(
-            self.pictures, self.prompts, index % len(self.pictures), seed, _PIXELS, _WORDS
-        )
+        place, size = self.pictures.place(index, self.repeats)
+        instance = self._sample(self.pictures, self.prompts, place, seed, _PIXELS, _WORDS, size)
         if not self.has_prior:
             return instance
         if self.prior_pictures is None:
             self.prior_pictures = self._load_prior()
         pictures = self.prior_pictures
         choice = int(self._rng(seed, _PRIOR_CHOICE).integers(len(pictures)))
-        prior = self._sample(pictures, self.prior_prompts, choice, seed, _PRIOR_PIXELS, _PRIOR_WORDS)
+        prior = self._sample(pictures, self.prior_prompts, choice, seed, _PRIOR_PIXELS, _PRIOR_WORDS, size)
         return [instance, {**prior, "is_prior": True}]
 
     @property
@@ -188,8 +205,12 @@ class ConceptDataset(Dataset):
         """Every prompt that a picture of the concept may come with."""
         return self.prompts.texts(self.pictures)
 
+    def item_shapes(self) -> list[ItemShape]:
+        """With buckets, the shape of each item's instance; none without."""
+        return self.pictures.item_shapes(self.repeats)
+
     def picture_size(self) -> tuple[int, int]:
-        """Height and width of the pictures that the model sees, in pixels."""
+        """Height and width of the pictures that the model sees, in pixels; with buckets the largest square."""
         return self.pictures.picture_size()
 
     def name_at(self, index: int) -> str:
@@ -231,10 +252,12 @@ class ConceptDataset(Dataset):
     def _open_set(
         self, root: str | Path, argument: str, number: int | None, prompts: PromptSource, **captions: Any
     ) -> PictureSet:
-        transforms = self.transforms if prompts is self.prompts else self.prior_transforms
-        pictures = open_pictures(
-            root, transforms, argument=argument, num_images=number, **self._open, **captions
-        )
+        is_prior = prompts is self.prior_prompts
+        transforms = self.prior_transforms if is_prior else self.transforms
+        options = {**self._open, **captions}
+        if is_prior and isinstance(transforms, SizedTransforms):
+            options["keep_in_memory"] = False  # each may be shown in the size of any instance
+        pictures = open_pictures(root, transforms, argument=argument, num_images=number, **options)
         prompts.check(pictures, argument)
         for note in pictures.notes:
             print_log(f"{argument}={printable(root)!r}: {note}", logger="current", level=logging.WARNING)
@@ -244,9 +267,10 @@ class ConceptDataset(Dataset):
         return np.random.default_rng([self.seed, seed, stream])
 
     def _sample(
-        self, pictures: PictureSet, prompts: PromptSource, index: int, seed: int, pixels: int, words: int
+        self, pictures: PictureSet, prompts: PromptSource, index: int, seed: int, pixels: int, words: int,
+        size: Size | None,
     ) -> dict[str, Any]:
-        sample = pictures.sample(index, self._rng(seed, pixels))
+        sample = pictures.sample(index, self._rng(seed, pixels), size)
         prompt = prompts.choose(pictures.captions(index), self._rng(seed, words))
         prefix = sample.pop("caption_prefix", "")
         return {**sample, "prompt": prefixed(prefix, prompt), "is_prior": False}

@@ -9,7 +9,9 @@ from torch.utils.data import Dataset
 
 from diffkit.datasets.concept import ConceptDataset
 from diffkit.datasets.draw import Draw, as_draw
+from diffkit.datasets.item_shape import ItemShape
 from diffkit.datasets.pictures import DRAWN
+from diffkit.datasets.transforms import AspectBuckets
 from diffkit.registry import DATASETS
 
 #: What a concept is called in the ``concepts_list`` of other programs -> what it is called here.
@@ -35,6 +37,7 @@ class ConceptListDataset(Dataset):
         center_crop: see there.
         hflip: see there.
         size_augment: see there.
+        buckets: see there.
         caption_dropout: see there.
         prior_caption_dropout: see there.
         bad_images: see there.
@@ -49,10 +52,11 @@ class ConceptListDataset(Dataset):
         concepts: Sequence[dict[str, Any]] | str | Path,
         data_root: str | Path | None = None,
         num_class_images: int = 0,
-        resolution: int = 512,
+        resolution: int | Sequence[int] = 512,
         center_crop: bool = True,
         hflip: float = 0.0,
         size_augment: bool = False,
+        buckets: AspectBuckets | dict[str, Any] | None = None,
         caption_dropout: float = 0.0,
         prior_caption_dropout: float = 0.0,
         bad_images: str = "stop",
@@ -64,7 +68,7 @@ class ConceptListDataset(Dataset):
             raise ValueError("concepts is empty: name at least one, as dict(data_root=…, instance_prompt=…)")
         common: dict[str, Any] = {
             "resolution": resolution, "center_crop": center_crop, "hflip": hflip, "size_augment": size_augment,
-            "caption_dropout": caption_dropout, "prior_caption_dropout": prior_caption_dropout,
+            "buckets": buckets, "caption_dropout": caption_dropout, "prior_caption_dropout": prior_caption_dropout,
             "bad_images": bad_images, "keep_in_memory": keep_in_memory, "seed": seed}
         self.datasets: list[ConceptDataset] = []
         for number, concept in enumerate(listed):
@@ -102,6 +106,10 @@ class ConceptListDataset(Dataset):
     def texts(self) -> list[str]:
         """Every prompt that a picture of a concept may come with."""
         return sorted({text for dataset in self.datasets for text in dataset.texts()})
+
+    def item_shapes(self) -> list[ItemShape]:
+        """With buckets, the shape of each item's instance; none without."""
+        return [shape for dataset in self.datasets for shape in dataset.item_shapes()]
 
     def picture_size(self) -> tuple[int, int]:
         """Height and width of the pictures that the model sees, in pixels."""

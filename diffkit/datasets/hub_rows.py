@@ -19,7 +19,7 @@ from diffkit.datasets.image_file import (
     upright,
 )
 from diffkit.datasets.picture_reader import Room, transformed
-from diffkit.datasets.transforms import Compose, Picture
+from diffkit.datasets.transforms import Compose, Picture, SizedTransforms
 from diffkit.datasets.verified import VerifiedFiles
 from diffkit.datasets.verify import verify_each
 
@@ -41,7 +41,7 @@ class HubRows:
         self.image_column = image_column
         self.caption_column = caption_column
 
-    def verify(self, transforms: Compose, verified: VerifiedFiles, bad_images: str, what: str
+    def verify(self, transforms: Compose | SizedTransforms, verified: VerifiedFiles, bad_images: str, what: str
                ) -> tuple[dict[str, str], dict[str, str]]:
         """Decodes every image that no earlier start has seen, in parallel.
 
@@ -63,10 +63,13 @@ class HubRows:
             row = self._row(name)
             self._captions(row)
             content, digest, pixels = self._content(row)
-            if not verified.knows(digest):
+            if verified.knows(digest):
+                verified.add(digest, verified.size(digest))
+            else:
                 with room.taken(pixels):
-                    transformed(Picture.of(_decoded(content)), transforms)
-            verified.add(digest)
+                    picture = Picture.of(_decoded(content))
+                    transformed(picture, transforms)
+                verified.add(digest, picture.original_size)
             return digest
 
         try:

@@ -16,8 +16,11 @@ from diffkit.datasets.image_file import (
     printable,
     read_size,
 )
-from diffkit.datasets.transforms import Compose, Picture
+from diffkit.datasets.transforms import Compose, Picture, Size, SizedTransforms
 from diffkit.datasets.verified import VerifiedFiles
+
+#: A picture after all that always does the same to it; with buckets, one for each size that it is shown in.
+Prepared = Picture | dict[Size, Picture]
 
 
 class PictureReader:
@@ -31,13 +34,13 @@ class PictureReader:
         verified: what earlier starts found.
     """
 
-    def __init__(self, transforms: Compose, keep: bool, verified: VerifiedFiles) -> None:
+    def __init__(self, transforms: Compose | SizedTransforms, keep: bool, verified: VerifiedFiles) -> None:
         self.transforms = transforms
         self.keep = keep
         self.verified = verified
         self._room = Room()
 
-    def __call__(self, path: Path) -> tuple[str, Picture | None]:
+    def __call__(self, path: Path) -> tuple[str, Prepared | None]:
         """Returns the SHA-256 of the file, and if it is to be kept its picture after all that always does the same.
 
         Raises:
@@ -48,20 +51,30 @@ class PictureReader:
             width, height = read_size(file)  # before the digest: a bomb costs next to nothing
             digest = file_digest(file)
             if not self.keep and self.verified.knows(digest):
-                self.verified.add(digest)
+                self.verified.add(digest, self.verified.size(digest))
                 return digest, None
             with self._room.taken(width * height):
-                picture = transformed(Picture.of(decode_image(file)), self.transforms)
-            self.verified.add(digest)
-            return digest, picture if self.keep else None
+                picture = Picture.of(decode_image(file))
+                prepared = transformed(picture, self.transforms)
+            self.verified.add(digest, picture.original_size)
+            return digest, prepared if self.keep else None
 
 
-def transformed(picture: Picture, transforms: Compose) -> Picture:
+def transformed(picture: Picture, transforms: Compose | SizedTransforms) -> Prepared:
     """Applies all transforms, and returns the picture after those of them that always do the same.
 
     Raises:
         BadImageError: it does not stand them.
     """
+    if isinstance(transforms, SizedTransforms):
+        try:
+            return {size: _applied(picture, transforms.of(size)) for size in transforms.sizes(picture.size)}
+        except ValueError as error:  # too small or too narrow
+            raise BadImageError(str(error)) from error
+    return _applied(picture, transforms)
+
+
+def _applied(picture: Picture, transforms: Compose) -> Picture:
     prefix, rest = transforms.split()
     try:
         picture = prefix(picture, no_chance())
@@ -78,12 +91,10 @@ class PictureLoader:
 
     Args:
         root: the folder.
-        prefix: transforms that always do the same.
     """
 
-    def __init__(self, root: Path, prefix: Compose) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
-        self.prefix = prefix
 
     def __call__(self, name: str, digest: str) -> Picture:
         """Returns the picture of a file.
@@ -95,7 +106,7 @@ class PictureLoader:
         try:
             with open_file(path) as file:
                 if file_digest(file) == digest:
-                    return self.prefix(Picture.of(decode_image(file)), no_chance())
+                    return Picture.of(decode_image(file))
             what = "changed"
         except OSError as error:
             what = f"cannot be read any more ({error.strerror or error}); it changed or went"

@@ -1,10 +1,7 @@
-"""A set of pictures with captions: verified before training, transformed when asked for."""
+"""Opens a set of pictures with captions: a folder, verified before training, or what code draws."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
@@ -12,102 +9,21 @@ from PIL import Image
 
 from diffkit.datasets.captions import read_captions
 from diffkit.datasets.image_folder import folder_hint, list_images
-from diffkit.datasets.picture_reader import PictureLoader, PictureReader, no_chance
-from diffkit.datasets.transforms import Compose, Picture, ToTensor
+from diffkit.datasets.picture_reader import PictureLoader, PictureReader, Prepared, no_chance, transformed
+from diffkit.datasets.picture_set import Entry, PictureSet
+from diffkit.datasets.transforms import Compose, Picture, Size, SizedTransforms
 from diffkit.datasets.verified import VerifiedFiles, verified_files
 from diffkit.datasets.verify import bad_report, check_policy, read_all
 
 #: A data root that starts so names drawn pictures: ``shapes:striped_heart`` (a concept) or ``shapes:scenes``.
 DRAWN = "shapes:"
 DRAWN_SCENES = "scenes"
-
-
-@dataclass
-class Entry:
-    """One picture: its name, the digest of its content, its captions (maybe none), and its pixels if kept.
-
-    ``prepared`` is the picture after all transforms that always do the same.
-    """
-
-    name: str
-    digest: str
-    captions: list[str]
-    prepared: Picture | None = None
-
-
-class PictureSet:
-    """Pictures that are known to be sound.
-
-    Args:
-        entries: the pictures.
-        transforms: what is done to each.
-        describe: one line on what these pictures are.
-        notes: what a user should know about the folder (files left out, sub-folders not read).
-        load: gives the pixels of an entry that are not kept in memory, from its name and digest.
-    """
-
-    def __init__(
-        self,
-        entries: Sequence[Entry],
-        transforms: Compose,
-        describe: str,
-        notes: Sequence[str] = (),
-        load: Callable[[str, str], Picture] | None = None,
-    ) -> None:
-        self.entries = list(entries)
-        self.describe = describe
-        self.notes = list(notes)
-        self._load = load
-        self._random = transforms.split()[1]
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def captions(self, index: int) -> list[str]:
-        """The captions of a picture; none when it has no caption of its own."""
-        return self.entries[index].captions
-
-    def without_caption(self) -> list[str]:
-        """Names of the pictures that have no caption of their own."""
-        return [entry.name for entry in self.entries if not entry.captions]
-
-    def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        """The transformed picture.
-
-        Returns:
-            ``pixel_values`` float32 [3, H, W], ``key``, ``original_size`` (height, width), ``crop_top_left``
-            (y, x), and what the transforms add.
-        """
-        entry = self.entries[index]
-        picture = entry.prepared
-        if picture is None:
-            if self._load is None:
-                raise ValueError(f"{entry.name} has no pixels")
-            picture = self._load(entry.name, entry.digest)
-        picture = self._random(picture, rng)
-        if isinstance(picture.image, Image.Image):
-            picture = ToTensor()(picture, rng)
-        return {
-            "pixel_values": picture.image,
-            "key": picture.key(entry.digest),
-            "original_size": picture.original_size,
-            "crop_top_left": picture.crop_top_left,
-            **picture.extra,
-        }
-
-    def picture_size(self) -> tuple[int, int]:
-        """Height and width of the first picture as the model sees it."""
-        height, width = self.sample(0, np.random.default_rng(0))["pixel_values"].shape[-2:]
-        return height, width
-
-    def name_of(self, key: str) -> str | None:
-        """The picture that a ``key`` of a sample stands for; None when it is not of this set."""
-        return next((entry.name for entry in self.entries if key.startswith(entry.digest)), None)
+_DRAWN_SHAPES = ((1, 1), (3, 4), (4, 3), (2, 3), (3, 2))
 
 
 def open_pictures(
     root: str | Path,
-    transforms: Compose,
+    transforms: Compose | SizedTransforms,
     *,
     argument: str = "data_root",
     captions: str = "auto",
@@ -155,12 +71,13 @@ def open_pictures(
     finally:
         verified.save()
     _log_verified(argument, [digest for digest, _ in good.values()], keep_in_memory, verified)
-    entries = [Entry(name, digest, texts.get(name, []), picture) for name, (digest, picture) in good.items()]
+    entries = [Entry(name, digest, texts.get(name, []), prepared, verified.size(digest))
+               for name, (digest, prepared) in good.items()]
     if hint := folder_hint(listing, argument):
         notes.append(hint)
     if bad:
         notes.append(bad_report(bad, len(names)))
-    load = PictureLoader(listing.root, transforms.split()[0])
+    load = PictureLoader(listing.root)
     describe = listing.describe() + _left_out(len(listing.images), len(entries), len(bad))
     return PictureSet(entries, transforms, describe, notes, load)
 
@@ -179,37 +96,52 @@ def _log_verified(argument: str, digests: list[str], keep: bool, verified: Verif
 
 
 def _draw(
-    root: str, transforms: Compose, argument: str, num_images: int | None, resolution: int, seed: int,
+    root: str, transforms: Compose | SizedTransforms, argument: str, num_images: int | None, resolution: int, seed: int,
     captioned: bool,
 ) -> PictureSet:
-    from diffkit.datasets.shapes import CONCEPTS, ShapesDataset, caption, concept_captions, concept_images
+    from diffkit.datasets.shapes import CONCEPTS, ShapesDataset, caption, concept_captions, concept_scenes, draw
 
     name = root.removeprefix(DRAWN)
     if name == DRAWN_SCENES:
         world = ShapesDataset(num_images or 256, resolution, seed)
-        drawn = [world.picture(index) for index in range(len(world))]
-        scenes = [world.scene(index) for index in range(len(world))]
-        wordings = [
-            [caption(scene, np.random.default_rng([seed, i, k])) for k in range(4)]
-            for i, scene in enumerate(scenes)
-            if scene is not None
-        ]
+        scenes = [scene for index in range(len(world)) if (scene := world.scene(index)) is not None]
+        wordings = [[caption(scene, np.random.default_rng([seed, i, k])) for k in range(4)]
+                    for i, scene in enumerate(scenes)]
     elif name in CONCEPTS:
-        drawn = concept_images(name, num_images or 5, seed, resolution)
-        wordings = concept_captions(name, len(drawn), seed)
+        scenes = concept_scenes(name, num_images or 5, seed)
+        wordings = concept_captions(name, len(scenes), seed)
     else:
         raise ValueError(
             f"{argument}={root!r} names nothing that can be drawn; there are "
             + ", ".join(DRAWN + known for known in (*CONCEPTS, DRAWN_SCENES))
         )
-    prefix = transforms.split()[0]
+    shaped = isinstance(transforms, SizedTransforms)
+    pixels = [draw(scene, drawn_size(index, resolution) if shaped else resolution)
+              for index, scene in enumerate(scenes)]
+    pictures = {f"{name}-{index}": Picture.of(Image.fromarray(each)) for index, each in enumerate(pixels)}
     entries = [
         Entry(
-            f"{name}-{index}",
-            hashlib.sha256(pixels.tobytes()).hexdigest(),
+            drawn,
+            hashlib.sha256(each.tobytes()).hexdigest(),
             texts if captioned else [],
-            prefix(Picture.of(Image.fromarray(pixels)), no_chance()),
+            _prepared(picture, transforms),
+            picture.original_size,
         )
-        for index, (pixels, texts) in enumerate(zip(drawn, wordings, strict=True))
+        for (drawn, picture), each, texts in zip(pictures.items(), pixels, wordings, strict=True)
     ]
-    return PictureSet(entries, transforms, f"{root}: {len(entries)} pictures drawn by code, {resolution} px")
+    what = "of several shapes" if shaped else f"{resolution} px"
+    return PictureSet(entries, transforms, f"{root}: {len(entries)} pictures drawn by code, {what}",
+                      load=lambda drawn, _: pictures[drawn])
+
+
+def _prepared(picture: Picture, transforms: Compose | SizedTransforms) -> Prepared:
+    if isinstance(transforms, SizedTransforms):
+        return transformed(picture, transforms)
+    return transforms.split()[0](picture, no_chance())
+
+
+def drawn_size(index: int, resolution: int) -> Size:
+    """Height and width of a picture that is drawn for buckets: in turn a square, and 4:3 and 3:2 upright and lying."""
+    high, wide = _DRAWN_SHAPES[(index + index // len(_DRAWN_SHAPES)) % len(_DRAWN_SHAPES)]
+    short = 3 * resolution // 2  # larger than it is shown, as photographs are
+    return short * high // min(high, wide), short * wide // min(high, wide)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from diffkit.datasets.image_file import printable
-from diffkit.datasets.pictures import PictureSet
+from diffkit.datasets.picture_set import PictureSet
 
 #: What stands in a template or caption for the placeholder.
 SLOT = "{}"

@@ -74,7 +74,7 @@ class DrawSampler(Sampler[Draw]):
         epoch, offset = divmod(position, len(self.dataset))
         if epoch != self._epoch or len(self._order) != len(self.dataset):
             self._order, self._epoch = self._permutation(epoch), epoch
-        return Draw(int(self._order[offset]), _draw_seed(self.seed, position))
+        return Draw(int(self._order[offset]), draw_seed(self.seed, position))
 
     def __iter__(self) -> Iterator[Draw]:
         position = self._start + self.rank
@@ -108,6 +108,7 @@ class DrawSampler(Sampler[Draw]):
         return np.random.default_rng(np.random.SeedSequence([self.seed, _ORDER, epoch]))
 
 
-def _draw_seed(seed: int, position: int) -> int:
+def draw_seed(seed: int, position: int) -> int:
+    """The seed of all that is random about a draw, in ``range(2**63)``."""
     state = np.random.SeedSequence([seed, _CONTENT, position]).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))

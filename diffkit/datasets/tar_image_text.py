@@ -16,8 +16,8 @@ from torch.utils.data import Dataset
 from diffkit.datasets.captions import MAX_CAPTION_BYTES
 from diffkit.datasets.draw import Draw, as_draw
 from diffkit.datasets.image_file import BadImageError, decode_image, printable, read_size
-from diffkit.datasets.picture_reader import Room, no_chance, transformed
-from diffkit.datasets.pictures import Entry, PictureSet
+from diffkit.datasets.picture_reader import Room, transformed
+from diffkit.datasets.picture_set import Entry, PictureSet
 from diffkit.datasets.prompt_source import PromptSource
 from diffkit.datasets.tar_index import TarSample, index_shard, read_member
 from diffkit.datasets.transforms import Compose, Picture, Transform, build_transforms
@@ -138,10 +138,13 @@ class TarImageText(Dataset):
         digest = hashlib.sha256(content).hexdigest()
         file = io.BytesIO(content)
         width, height = read_size(file)
-        if not verified.knows(digest):
+        if verified.knows(digest):
+            verified.add(digest, verified.size(digest))
+        else:
             with room.taken(width * height):
-                transformed(Picture.of(decode_image(file)), self.transforms)
-        verified.add(digest)
+                picture = Picture.of(decode_image(file))
+                transformed(picture, self.transforms)
+            verified.add(digest, picture.original_size)
         return digest
 
     def _content(self, sample: TarSample) -> bytes:
@@ -187,9 +190,8 @@ class TarImageText(Dataset):
         picture = Picture.of(decode_image(file))
         if not self._digests:  # of others it is known that they stand the transforms
             transformed(picture, self.transforms)
-        prepared = self.transforms.split()[0](picture, no_chance())
-        pictures = PictureSet([Entry(sample.name, digest, captions, prepared)], self.transforms, "")
-        values = pictures.sample(0, np.random.default_rng([self.seed, seed, _PIXELS]))
+        pictures = PictureSet([Entry(sample.name, digest, captions)], self.transforms, "")
+        values = pictures.shown(0, picture, np.random.default_rng([self.seed, seed, _PIXELS]))
         rng = np.random.default_rng([self.seed, seed, _WORDS])
         return {**values, "prompt": self.prompts.choose(captions, rng), "is_prior": False}
 

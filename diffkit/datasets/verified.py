@@ -1,8 +1,8 @@
 """Which images an earlier start has decoded without a fault, so that they are not decoded again to verify them.
 
 One JSON file for each data folder lies in ``images`` of the user's cache folder. It holds the SHA-256 of each
-sound file, so a file that was replaced is decoded whatever its name, size and time say. Only sound files are
-remembered. A file of the cache that cannot be read or is not what was written counts as absent.
+sound file and the size of its picture, so a file that was replaced is decoded whatever its name, size and time say.
+Only sound files are remembered. A file of the cache that cannot be read or is not what was written counts as absent.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ import PIL
 from mmengine.logging import print_log
 
 from diffkit.datasets.image_file import FORMATS, MAX_BYTES, MAX_PIXELS, MAX_SCANS, printable
-from diffkit.datasets.transforms import Compose, Transform
+from diffkit.datasets.transforms import AspectBuckets, Compose, Size, SizedTransforms, Transform
 from diffkit.utils.user_cache import cache_folder
 from diffkit.version import __version__
 
-_FORMAT = 1
+_FORMAT = 2
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -35,22 +35,30 @@ class VerifiedFiles:
     def __init__(self, path: Path | None, rules: dict[str, Any]) -> None:
         self.path = path
         self.rules = rules
-        self._known = set() if path is None else _read(path, rules)
-        self._sound: set[str] = set()
+        self._known = {} if path is None else _read(path, rules)
+        self._sound: dict[str, Size] = {}
 
     def knows(self, digest: str) -> bool:
         """Whether a file of that content was sound at an earlier start."""
         return digest in self._known
 
-    def add(self, digest: str) -> None:
-        """Says that a file is sound; any thread may."""
-        self._sound.add(digest)
+    def size(self, digest: str) -> Size:
+        """Height and width of a sound file's picture, upright and before any transform.
+
+        Raises:
+            KeyError: it is not known.
+        """
+        return self._sound[digest] if digest in self._sound else self._known[digest]
+
+    def add(self, digest: str, size: Size) -> None:
+        """Says that a file is sound, and height and width of its upright picture; any thread may."""
+        self._sound[digest] = size
 
     def save(self) -> None:
         """Writes the files that are sound now, and only those; a cache that cannot be written is no fault."""
         if self.path is None or self._sound == self._known:
             return
-        content = {"format": _FORMAT, "rules": self.rules, "sound": sorted(self._sound)}
+        content = {"format": _FORMAT, "rules": self.rules, "sound": dict(sorted(self._sound.items()))}
         aside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +72,7 @@ class VerifiedFiles:
                 f"({error.strerror or error})", logger="current")
 
 
-def verified_files(place: str, transforms: Compose) -> VerifiedFiles:
+def verified_files(place: str, transforms: Compose | SizedTransforms) -> VerifiedFiles:
     """What is known about the images of a folder.
 
     Args:
@@ -82,18 +90,21 @@ def verified_files(place: str, transforms: Compose) -> VerifiedFiles:
     return VerifiedFiles(cache_folder() / "images" / f"{name}.json", rules)
 
 
-def _read(path: Path, rules: dict[str, Any]) -> set[str]:
+def _read(path: Path, rules: dict[str, Any]) -> dict[str, Size]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT or content["rules"] != rules:
-            return set()
-        return {digest for digest in content["sound"] if isinstance(digest, str)}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return set()
+            return {}
+        return {digest: (height, width) for digest, (height, width) in content["sound"].items()
+                if isinstance(height, int) and isinstance(width, int) and min(height, width) > 0}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {}
 
 
-def _description(transform: Transform) -> list[Any] | None:
+def _description(transform: Transform | SizedTransforms | AspectBuckets) -> list[Any] | None:
     """A transform as plain values; None for one of another package, or with settings that are not plain."""
+    if isinstance(transform, SizedTransforms):
+        return [_description(transform.buckets), *map(_description, map(transform.of, transform.largest()))]
     if isinstance(transform, Compose):
         parts = [_description(item) for item in transform.transforms]
         return None if None in parts else parts

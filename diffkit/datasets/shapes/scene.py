@@ -152,10 +152,11 @@ def _any_scene(rng: np.random.Generator, texture: str) -> Scene:
 
 
 @cache
-def _grid(resolution: int) -> tuple[np.ndarray, np.ndarray]:
-    """x and y of the pixel centres, -1..1, each ``[resolution, resolution]``."""
-    line = ((np.arange(resolution) + 0.5) / resolution * 2 - 1).astype(np.float32)
-    y, x = np.meshgrid(line, line, indexing="ij")
+def _grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of the pixel centres, each ``[height, width]``: -1..1 along the short side, more along the long one."""
+    short = min(height, width)
+    lines = [(((np.arange(side) + 0.5) / side * 2 - 1) * (side / short)).astype(np.float32) for side in (height, width)]
+    y, x = np.meshgrid(*lines, indexing="ij")
     return x, y
 
 
@@ -163,19 +164,27 @@ def _jittered(rgb: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray
     return (np.array(rgb, dtype=np.float32) / 255 + rng.normal(0, 0.015, 3)).astype(np.float32)
 
 
-def draw(scene: Scene, resolution: int = 64) -> np.ndarray:
-    """Draw a scene: uint8 sRGB, ``[resolution, resolution, 3]``. The same scene gives the same picture."""
-    if resolution < 16:
+def draw(scene: Scene, resolution: int | tuple[int, int] = 64) -> np.ndarray:
+    """Draw a scene: uint8 sRGB, ``[height, width, 3]``. The same scene gives the same picture.
+
+    Args:
+        scene: what is drawn.
+        resolution: side in pixels, or (height, width): then there is more ground at both ends of the long side, and the
+            object's size goes by the short one.
+    """
+    height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
+    short = min(height, width)
+    if short < 16:
         raise ValueError(f"resolution must be at least 16 pixels, got {resolution}")
     rng = np.random.default_rng(scene.seed)
-    x, y = _grid(resolution)
+    x, y = _grid(height, width)
     half = float(rng.uniform(*SIZES[scene.size]))
-    room = 1 - half - _MARGIN
-    centre = [
-        float(np.clip(_OFFSET * sign + rng.uniform(-_OFFSET_JITTER, _OFFSET_JITTER), -room, room))
-        for sign in POSITIONS[scene.position]
-    ]
-    unit = half * resolution / 2  # pixels to one unit of the object's coordinates
+    centre = []
+    for sign, side in zip(POSITIONS[scene.position], (width, height), strict=True):
+        room = side / short - half - _MARGIN
+        place = _OFFSET * sign * (side / short) + rng.uniform(-_OFFSET_JITTER, _OFFSET_JITTER)
+        centre.append(float(np.clip(place, -room, room)))
+    unit = half * short / 2  # pixels to one unit of the object's coordinates
     cos, sin = math.cos(scene.rotation) / half, math.sin(scene.rotation) / half
     dx, dy = x - centre[0], y - centre[1]
     along, down = cos * dx + sin * dy, cos * dy - sin * dx

@@ -29,11 +29,7 @@ class Resize(Transform):
 
     def __init__(self, size: int, interpolation: str = "bilinear") -> None:
         self.size = _positive("size", size)
-        if interpolation not in INTERPOLATIONS:
-            raise ValueError(
-                f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {interpolation!r}"
-            )
-        self.interpolation = interpolation
+        self.interpolation = _interpolation(interpolation)
 
     def __call__(self, picture: Picture, rng: np.random.Generator) -> Picture:
         height, width = picture.size
@@ -48,6 +44,45 @@ class Resize(Transform):
             )
         image = _pil(picture).resize(target, INTERPOLATIONS[self.interpolation])
         return replace(picture, image=image, steps=(*picture.steps, f"{self.interpolation}{self.size}"))
+
+
+@TRANSFORMS.register_module()
+class Cover(Transform):
+    """Scales a picture, antialiased, so that it just covers a size: one side fits, the other is as long or longer.
+
+    Args:
+        size: (height, width) to cover, in pixels.
+        interpolation: one of ``INTERPOLATIONS``.
+    """
+
+    def __init__(self, size: tuple[int, int], interpolation: str = "bilinear") -> None:
+        self.size = (_positive("size", size[0]), _positive("size", size[1]))
+        self.interpolation = _interpolation(interpolation)
+
+    def __call__(self, picture: Picture, rng: np.random.Generator) -> Picture:
+        self.check(picture.size)
+        height, width = covering_size(picture.size, self.size)
+        if (height, width) == picture.size:
+            return picture
+        image = _pil(picture).resize((width, height), INTERPOLATIONS[self.interpolation])
+        return replace(picture, image=image, steps=(*picture.steps, f"{self.interpolation}{height}x{width}"))
+
+    def check(self, picture: tuple[int, int]) -> None:
+        """Raises ValueError for a picture of (height, width) that would become too large."""
+        height, width = covering_size(picture, self.size)
+        if height * width > max(MAX_PIXELS, picture[0] * picture[1]):
+            raise ValueError(
+                f"a picture of {picture[0]}x{picture[1]} (height x width) is too narrow: where it covers "
+                f"{self.size[0]}x{self.size[1]} it would have {height * width} pixels, allowed are {MAX_PIXELS}"
+            )
+
+
+def covering_size(picture: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """The (height, width) of a picture, in its own shape to half a pixel, that just covers ``size``."""
+    height, width = picture
+    if size[0] * width >= size[1] * height:  # the height decides
+        return size[0], max(size[1], round(size[0] * width / height))
+    return max(size[0], round(size[1] * height / width)), size[1]
 
 
 class _Crop(Transform):
@@ -143,3 +178,9 @@ def _positive(name: str, value: int) -> int:
     if not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a whole number of pixels, at least 1, got {value!r}")
     return value
+
+
+def _interpolation(name: str) -> str:
+    if name not in INTERPOLATIONS:
+        raise ValueError(f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {name!r}")
+    return name

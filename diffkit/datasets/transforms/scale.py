@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from diffkit.datasets.transforms.base import Picture, Transform
-from diffkit.datasets.transforms.geometry import INTERPOLATIONS, _pil, _positive
+from diffkit.datasets.transforms.geometry import INTERPOLATIONS, _interpolation, _pil, _positive
 from diffkit.registry import TRANSFORMS
 
 #: What a caption begins with where the object is small, and where it is large.
@@ -101,9 +101,3 @@ class SizeAugment(Transform):
         """What the caption of a picture shown at this side begins with."""
         words = self.far if side < SMALL * self.size else self.near if side > self.size else ()
         return words[int(rng.integers(len(words)))] if words else ""
-
-
-def _interpolation(name: str) -> str:
-    if name not in INTERPOLATIONS:
-        raise ValueError(f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {name!r}")
-    return name

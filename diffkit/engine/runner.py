@@ -16,7 +16,9 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.runner import BaseLoop
 from mmengine.runner import Runner as MMRunner
 from torch import nn
+from torch.utils.data import DataLoader
 
+from diffkit.datasets.bucket_sampler import fill_batches
 from diffkit.engine import checkpointing
 from diffkit.engine.checkpoint import clean_leftovers
 from diffkit.engine.defaults import complete_hooks, complete_schedules
@@ -142,6 +144,13 @@ class Runner(MMRunner):
             if isinstance(loader, dict) and loop is not None:
                 by_rank = bool(self._randomness_cfg.get("diff_rank_seed", False))
                 setattr(self, name, self.build_dataloader(loader, seed=self.seed, diff_rank_seed=by_rank))
+
+    @staticmethod
+    def build_dataloader(dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
+        """MMEngine's loader; a sampler that fills batches is told their size."""
+        loader = MMRunner.build_dataloader(dataloader, seed, diff_rank_seed)
+        fill_batches(loader)
+        return loader
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
         """Moves the model to its device and, with several processes, lets them share gradients."""

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from diffkit.export.artifacts import Artifact, PipelineArtifact
 from diffkit.export.size import export_bytes
-from diffkit.models.cache import LatentCache, TextCache
+from diffkit.models.caching import Caches, Keep
+from diffkit.models.compiler import UNetCompiler
 from diffkit.models.families.base import Conditioning
 from diffkit.models.frozen import (
     cast_frozen,
@@ -45,10 +46,13 @@ class LatentDiffusion(BaseModel):
         distiller: a config of DISTILLERS.
         prior_loss_weight: weight of the prior samples' mean loss, 0 or more.
         gradient_checkpointing: recompute activations of components that gradients pass through, to save memory.
+        compile: options of :class:`~diffkit.models.compiler.UNetCompiler`; None compiles nothing.
         frozen_dtype: number format of weights that are not trained: ``float32``, ``bfloat16``, ``float16``, or
             ``auto``: bfloat16 on CUDA and float32 on a CPU. The VAE stays in float32, where its outputs are finite.
-        cache_latents: keep the latents of pictures that have a key, while the VAE is frozen.
-        cache_text: keep the states of prompts, while the text encoders are frozen.
+        cache_latents: keep the latents of pictures that have a key, while the VAE is frozen: in memory, or on
+            ``"disk"`` for later trainings too.
+        cache_text: keep the states of prompts, while the text encoders are frozen; the same.
+        cache_folder: where that lies on disk; None is the user's cache folder.
         vae: another folder or hub id for the VAE.
         generation: default settings of :meth:`generate`.
         data_preprocessor: MMEngine's; moves batches to the device.
@@ -56,9 +60,10 @@ class LatentDiffusion(BaseModel):
 
     def __init__(self, family: dict, pretrained: str | None, tuners: dict[str, dict], objective: dict | None = None,
                  pruner: dict | None = None, quantizer: dict | None = None, distiller: dict | None = None,
-                 prior_loss_weight: float = 1.0, gradient_checkpointing: bool = False, frozen_dtype: str = "auto",
-                 cache_latents: bool = True, cache_text: bool = True, vae: str | None = None,
-                 generation: dict | None = None, data_preprocessor: dict | None = None) -> None:
+                 prior_loss_weight: float = 1.0, gradient_checkpointing: bool = False, compile: dict | None = None,
+                 frozen_dtype: str = "auto",
+                 cache_latents: Keep = True, cache_text: Keep = True, cache_folder: str | None = None,
+                 vae: str | None = None, generation: dict | None = None, data_preprocessor: dict | None = None) -> None:
         super().__init__(data_preprocessor)
         if prior_loss_weight < 0:
             raise ValueError(f"prior_loss_weight is {prior_loss_weight}; it must be 0 or more.")
@@ -75,6 +80,7 @@ class LatentDiffusion(BaseModel):
                              "so that a teacher has nothing to say; leave the distiller out.")
         self.prior_loss_weight = prior_loss_weight
         self.settings = GenerationSettings(**(generation or {}))
+        self.compiler = None if compile is None else UNetCompiler(**compile)
         with as_the_user_named(**_KEYS):
             self.source = None if pretrained is None else resolve_pretrained(pretrained)
             self._take_parts(self.family.load(self.source, vae=vae, check=self._check_slots))
@@ -82,9 +88,10 @@ class LatentDiffusion(BaseModel):
         if gradient_checkpointing:
             checkpoint_gradients(self.components)
         cast_frozen(self.components, frozen_dtype)
-        self.latent_cache = LatentCache() if cache_latents and self._is_frozen("vae") else None
-        encoders = [name for name in self.components if name.startswith("text_encoder")]
-        self.text_cache = TextCache() if cache_text and all(map(self._is_frozen, encoders)) else None
+        if self.compiler is not None:
+            self.compiler.apply(self.get_submodule("unet"), self.recording(), gradient_checkpointing)
+        caches = Caches(self, cache_latents, cache_text, cache_folder)
+        self.latent_cache, self.text_cache, self._cache_rows = caches.latents, caches.text, caches.rows
         self.train()
 
     def _take_parts(self, parts: dict[str, Any]) -> None:
@@ -150,6 +157,14 @@ class LatentDiffusion(BaseModel):
     def _is_frozen(self, name: str) -> bool:
         return is_frozen(self.get_submodule(name))
 
+    def weights_of(self, name: str) -> Mapping[str, Tensor]:
+        """Parameters and buffers of a component, by their names in it."""
+        return self.get_submodule(name).state_dict()
+
+    def cache_rows(self) -> list[tuple[str, str]]:
+        """What is kept of the encoders' outputs, and where, or why not: a name and a text each."""
+        return list(self._cache_rows)
+
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters of the VAE that its latents depend on."""
         for name, parameter in self.get_submodule("vae").named_parameters():
@@ -168,6 +183,8 @@ class LatentDiffusion(BaseModel):
             batch: see :func:`diffkit.datasets.collate_samples`.
         """
         if mode == "loss":
+            if self.compiler is not None:
+                self.compiler.begin_step()
             return self.objective.losses(self, batch)
         if mode == "predict":
             return self.objective.predict(self, batch)
@@ -210,7 +227,7 @@ class LatentDiffusion(BaseModel):
         else:
             with torch.no_grad():
                 text = self.text_cache.encode(
-                    batch["prompt"], lambda missing: self.family.encode_text(self.parts, missing))
+                    batch["prompt"], lambda missing: self.family.encode_text(self.parts, missing), self.device)
         pixels = batch["pixel_values"]
         height, width = pixels.shape[-2:]
         count = len(pixels)
@@ -240,11 +257,11 @@ class LatentDiffusion(BaseModel):
 
     @contextmanager
     def sampling(self) -> Iterator[None]:
-        """Evaluation mode without gradients inside ``with``; the training's mode comes back after it."""
+        """Evaluation mode without gradients, nothing compiled, inside ``with``; then the training's mode comes back."""
         training = self.training
         self.eval()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), nullcontext() if self.compiler is None else self.compiler.off():
                 yield
         finally:
             self.train(training)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from diffkit.models.step import Step
 from diffkit.utils.hashes import tensors_sha256
+from diffkit.utils.write_aside import write_aside
 
 _FORMAT = 1
 #: Answers that are written into one file.
@@ -42,7 +42,7 @@ class TeacherBank:
         self.folder.mkdir(parents=True, exist_ok=True)
         about = self.folder / "about.json"
         if not about.is_file():
-            _write_aside(about, json.dumps({"format": _FORMAT, "teacher": teacher}, indent=1).encode() + b"\n")
+            write_aside(about, json.dumps({"format": _FORMAT, "teacher": teacher}, indent=1).encode() + b"\n")
         for path in sorted(self.folder.glob("*.safetensors")):
             self._read(path)
 
@@ -97,7 +97,7 @@ class TeacherBank:
         if self._fresh:
             content = save(self._fresh)
             path = self.folder / f"{hashlib.sha256(content).hexdigest()[:32]}.safetensors"
-            _write_aside(path, content)
+            write_aside(path, content)
             self._places.update(dict.fromkeys(self._fresh, path))
             self._fresh = {}
 
@@ -117,9 +117,3 @@ def keys_of(step: Step) -> Sequence[str]:
     return [tensors_sha256([
         ("noisy", row.noisy_latents.float()), ("timestep", row.timesteps.long()),
         *((name, value.float()) for name, value in row.conditioning.tensors())]) for row in rows_of(step)]
-
-
-def _write_aside(path: Path, content: bytes) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_bytes(content)
-    aside.replace(path)

@@ -12,6 +12,7 @@ DEFAULT_HOOKS: dict[str, dict[str, Any]] = {
     "preflight": {"type": "diffkit.PreflightHook"},
     "progress": {"type": "diffkit.ProgressHook"},
     "cost": {"type": "diffkit.CostHook"},
+    "compile_report": {"type": "diffkit.CompileReportHook"},
 }
 
 

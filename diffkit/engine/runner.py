@@ -226,7 +226,6 @@ class Runner(MMRunner):
             self.call_hook("before_run")
             self.load_or_resume()
             self.optim_wrapper.initialize_count_status(self.model, self.iter, self.max_iters)
-            self._maybe_compile("train_step")
             self.train_loop.run()
             self.call_hook("after_run")
         signal = self.train_loop.interrupt.signal

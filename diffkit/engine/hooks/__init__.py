@@ -2,6 +2,7 @@
 
 from diffkit.engine.hooks.calibration import CalibrationHook
 from diffkit.engine.hooks.checkpoint import CheckpointHook
+from diffkit.engine.hooks.compiling import CompileReportHook
 from diffkit.engine.hooks.cost import CostHook
 from diffkit.engine.hooks.ema import EMAHook
 from diffkit.engine.hooks.param_scheduler import ParamSchedulerHook
@@ -15,6 +16,7 @@ from diffkit.engine.hooks.statistics import StatisticsHook
 __all__ = [
     "CalibrationHook",
     "CheckpointHook",
+    "CompileReportHook",
     "CostHook",
     "EMAHook",
     "ParamSchedulerHook",

@@ -53,6 +53,7 @@ DEFAULT_HOOKS = {  # the hooks that the runner adds by itself; a config may set 
     "preflight": "diffkit.engine.hooks.PreflightHook",
     "progress": "diffkit.engine.hooks.ProgressHook",
     "cost": "diffkit.engine.hooks.CostHook",
+    "compile_report": "diffkit.engine.hooks.CompileReportHook",
 }
 ROLES = (
     Role("model", "MODELS"),

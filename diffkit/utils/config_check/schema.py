@@ -44,7 +44,6 @@ def config(
     model_wrapper_cfg: dict | None = None,
     find_unused_parameters: bool = False,
     sync_bn: Literal["torch", "mmcv"] | None = None,
-    compile: bool | dict | None = None,
     activation_checkpointing: list[str] | None = None,
     efficient_conv_bn_eval: list[str] | None = None,
     custom_imports: dict | None = None,

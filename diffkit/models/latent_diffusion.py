@@ -2,22 +2,23 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from diffusers import DiffusionPipeline
 from mmengine.model import BaseModel
 from PIL import Image
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from diffkit.export.artifacts import Artifact, PipelineArtifact
 from diffkit.export.size import export_bytes
+from diffkit.models.activations import ActivationMemory
 from diffkit.models.caching import Caches, Keep
 from diffkit.models.compiler import UNetCompiler
 from diffkit.models.families.base import Conditioning
 from diffkit.models.frozen import (
     cast_frozen,
-    checkpoint_gradients,
     frozen_tensors,
     is_frozen,
 )
@@ -45,7 +46,9 @@ class LatentDiffusion(BaseModel):
         quantizer: a config of QUANTIZERS.
         distiller: a config of DISTILLERS.
         prior_loss_weight: weight of the prior samples' mean loss, 0 or more.
-        gradient_checkpointing: recompute activations of components that gradients pass through, to save memory.
+        gradient_checkpointing: recompute activations of components that gradients pass through, to save memory;
+            ``auto`` does so where the first step shows that they do not fit
+            (:class:`~diffkit.models.activations.ActivationMemory`).
         compile: options of :class:`~diffkit.models.compiler.UNetCompiler`; None compiles nothing.
         frozen_dtype: number format of weights that are not trained: ``float32``, ``bfloat16``, ``float16``, or
             ``auto``: bfloat16 on CUDA and float32 on a CPU. The VAE stays in float32, where its outputs are finite.
@@ -60,7 +63,8 @@ class LatentDiffusion(BaseModel):
 
     def __init__(self, family: dict, pretrained: str | None, tuners: dict[str, dict], objective: dict | None = None,
                  pruner: dict | None = None, quantizer: dict | None = None, distiller: dict | None = None,
-                 prior_loss_weight: float = 1.0, gradient_checkpointing: bool = False, compile: dict | None = None,
+                 prior_loss_weight: float = 1.0, gradient_checkpointing: bool | Literal["auto"] = False,
+                 compile: dict | None = None,
                  frozen_dtype: str = "auto",
                  cache_latents: Keep = True, cache_text: Keep = True, cache_folder: str | None = None,
                  vae: str | None = None, generation: dict | None = None, data_preprocessor: dict | None = None) -> None:
@@ -81,15 +85,18 @@ class LatentDiffusion(BaseModel):
         self.prior_loss_weight = prior_loss_weight
         self.settings = GenerationSettings(**(generation or {}))
         self.compiler = None if compile is None else UNetCompiler(**compile)
+        self.activations = ActivationMemory(gradient_checkpointing)
+        if quantizer and gradient_checkpointing == "auto":
+            raise ValueError("gradient_checkpointing='auto' would let a quantised UNet see its first batch twice; "
+                             "say True or False.")
         with as_the_user_named(**_KEYS):
             self.source = None if pretrained is None else resolve_pretrained(pretrained)
             self._take_parts(self.family.load(self.source, vae=vae, check=self._check_slots))
         self._fill_slots(quantizer)
-        if gradient_checkpointing:
-            checkpoint_gradients(self.components)
+        self.activations.begin(self.components)
         cast_frozen(self.components, frozen_dtype)
         if self.compiler is not None:
-            self.compiler.apply(self.get_submodule("unet"), self.recording(), gradient_checkpointing)
+            self.compiler.apply(self.get_submodule("unet"), self.recording(), bool(gradient_checkpointing))
         caches = Caches(self, cache_latents, cache_text, cache_folder)
         self.latent_cache, self.text_cache, self._cache_rows = caches.latents, caches.text, caches.rows
         self.train()
@@ -185,7 +192,7 @@ class LatentDiffusion(BaseModel):
         if mode == "loss":
             if self.compiler is not None:
                 self.compiler.begin_step()
-            return self.objective.losses(self, batch)
+            return self.activations.run(self.components, lambda: self.objective.losses(self, batch))
         if mode == "predict":
             return self.objective.predict(self, batch)
         raise ValueError(f"LatentDiffusion: mode is {mode!r}; allowed: 'loss', 'predict'.")
@@ -235,11 +242,14 @@ class LatentDiffusion(BaseModel):
         return self.family.complete(text, batch.get("original_size", whole),
                                     batch.get("crop_top_left", torch.zeros_like(whole)), (height, width))
 
-    def predict(self, noisy_latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-        """The UNet's output, in float32."""
+    def predict(self, noisy_latents: Tensor, timesteps: Tensor, conditioning: Conditioning,
+                weights: dict[str, Tensor] | None = None) -> Tensor:
+        """The UNet's output, in float32; with ``weights`` in the place of its own of the same names."""
         unet: Any = self.get_submodule("unet")
-        prediction = unet(noisy_latents.to(unet.dtype), timesteps, **conditioning.to(unet.dtype).unet_arguments())
-        return prediction.sample.float()
+        inputs = (noisy_latents.to(unet.dtype), timesteps)
+        arguments = conditioning.to(unet.dtype).unet_arguments()
+        said = unet(*inputs, **arguments) if weights is None else functional_call(unet, weights, inputs, arguments)
+        return said.sample.float()
 
     def recording(self) -> AbstractContextManager[None]:
         """The distiller's recorder of student layers, or nothing."""
@@ -324,13 +334,15 @@ class LatentDiffusion(BaseModel):
         """What the optimizer sees, by full name."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
-    def _objective_buffers(self) -> dict[str, Tensor]:
-        return {f"objective.{name}": buffer for name, buffer in self.objective.named_buffers()}
+    def _slot_buffers(self) -> dict[str, Tensor]:
+        """What objective and distiller remember from step to step."""
+        return {f"{slot}.{name}": buffer for slot in ("objective", "distiller") if getattr(self, slot) is not None
+                for name, buffer in getattr(self, slot).named_buffers()}
 
     def trainable_state(self) -> dict[str, Tensor]:
         """All that training changes: a checkpoint holds this and not the frozen weights."""
         state = {name: parameter.data for name, parameter in self.trainable_parameters().items()}
-        state.update(self._objective_buffers())
+        state.update(self._slot_buffers())
         if self.quantizer is not None:
             state.update(self.quantizer.state(self))
         return state

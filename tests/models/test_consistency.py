@@ -135,6 +135,50 @@ def test_the_student_learns_and_the_teacher_does_not(request, family, tuner):
     assert any(value.grad.any() for value in trained.values())
 
 
+def term_of(model):
+    torch.manual_seed(5)
+    return model(**batch())["loss_consistency"]
+
+
+def test_the_target_is_an_average_of_the_student(sd_folder):
+    model, plain = build(sd_folder, target_decay=0.75), build(sd_folder)
+    assert torch.equal(term_of(model), term_of(plain))  # the average begins as the student
+    first = {name: value.detach().clone() for name, value in model.trainable_parameters().items()}
+    for one in (model, plain):
+        torch.manual_seed(6)
+        with torch.no_grad():
+            for value in one.trainable_parameters().values():
+                value.add_(0.1 * torch.randn_like(value))
+    averages = {name: first[name] + 0.25 * (value - first[name])
+                for name, value in model.trainable_parameters().items()}
+    found, of_now = term_of(model), term_of(plain)
+    said, predict = [], plain.predict
+
+    def averaged_the_second_time(*args, weights=None):
+        said.append(args)
+        own = {name.removeprefix("unet."): value for name, value in averages.items()}
+        return predict(*args, weights=own if len(said) == 2 else None)
+
+    plain.predict = plain.distiller._predict = averaged_the_second_time
+    assert torch.allclose(found, term_of(plain), rtol=1e-4) and len(said) == 2
+    assert not torch.allclose(found, of_now, rtol=1e-2)
+
+
+def test_the_average_comes_back_with_a_checkpoint(sd_folder):
+    model = build(sd_folder, target_decay=0.9)
+    with torch.no_grad():
+        for value in model.trainable_parameters().values():
+            value.mul_(1.1)
+    term_of(model)
+    state = {name: value.clone() for name, value in model.trainable_state().items()}
+    again = build(sd_folder, target_decay=0.9)
+    again.load_trainable_state(state)
+    assert torch.equal(term_of(again), term_of(model))
+    assert not any("average" in name for name in model.trainable_parameters())
+    with pytest.raises(ValueError, match=r"missing: distiller\.average_0"):
+        again.load_trainable_state({name: value for name, value in state.items() if "average_0" not in name})
+
+
 def test_the_model_is_sampled_and_exported_with_the_lcm_scheduler(sd_folder, tmp_path):
     model = build(sd_folder)
     assert isinstance(model.pipeline().scheduler, LCMScheduler)
@@ -146,7 +190,8 @@ def test_the_model_is_sampled_and_exported_with_the_lcm_scheduler(sd_folder, tmp
 @pytest.mark.parametrize(("options", "message"), [
     ({"guidance_scale": 0.5}, "guidance_scale is 0.5; it must be 1 or more"),
     ({"guidance_scale": (4.0, 2.0)}, "the smaller first"), ({"skip": 0}, "skip is 0"),
-    ({"weight": 0}, "weight is 0"), ({"dtype": "int8"}, "dtype is 'int8'; allowed: float32")])
+    ({"weight": 0}, "weight is 0"),
+    ({"target_decay": 1.0}, "target_decay is 1.0; it must be in"), ({"dtype": "int8"}, "dtype is 'int8'; allowed: float32")])
 def test_mistakes_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         ConsistencyDistiller(**options)

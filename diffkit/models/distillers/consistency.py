@@ -28,8 +28,9 @@ class ConsistencyDistiller(TeacherDistiller):
     the teacher is learned: the result is sampled with ``LCMScheduler`` and without guidance. Tuners decide what is
     trained: all weights, or LoRA.
 
-    Against the references: the student at t - ``skip`` is the student of now, not an average of it (as LCM-LoRA does,
-    Luo et al. 2023, arXiv 2311.05556), and the guidance is no input of the UNet, so a model has the one it was taught.
+    With all weights the student at t - ``skip`` should be an average of the student (``target_decay=0.95``, as LCM), or
+    the training chases itself; LCM-LoRA (Luo et al. 2023, arXiv 2311.05556) takes the student of now. Against the
+    references the guidance is no input of the UNet, so a model has the one it was taught.
     The task's own loss should have no weight: ``objective=dict(type=Denoising, loss_weight=0.0,
     timesteps=dict(type=GridTimesteps))``.
 
@@ -38,6 +39,8 @@ class ConsistencyDistiller(TeacherDistiller):
         skip: timesteps of the teacher's step, 1 or more.
         loss: a config of LOSSES; by default ``SmoothL1Loss(beta=0.001)``, near to the pseudo-Huber loss of LCM.
         weight: factor of the term, above 0.
+        target_decay: in [0, 1): how much of the average stays in an iteration, ``average += (1 - d) * (weights -
+            average)``; 0 takes no average. It costs the memory of the UNet's trained weights once more.
         teacher: None is a frozen copy of the UNet, taken before it is changed; or another pipeline.
         dtype: number format of the teacher's weights: ``bfloat16`` halves its memory.
         offload: ``"cpu"`` or ``"disk"``: the teacher's weights wait there, and each layer has its own only while it
@@ -45,7 +48,7 @@ class ConsistencyDistiller(TeacherDistiller):
     """
 
     def __init__(self, guidance_scale: float | Sequence[float] = 7.5, skip: int = 20, loss: dict | None = None,
-                 weight: float = 1.0, teacher: str | None = None,
+                 weight: float = 1.0, target_decay: float = 0.0, teacher: str | None = None,
                  dtype: Literal["float32", "bfloat16", "float16"] = "float32",
                  offload: Literal["cpu", "disk"] | None = None) -> None:
         super().__init__(teacher, dtype, offload)
@@ -54,14 +57,21 @@ class ConsistencyDistiller(TeacherDistiller):
             raise ValueError(f"ConsistencyDistiller: skip is {skip!r}; it must be 1 or more.")
         if not weight > 0:
             raise ValueError(f"ConsistencyDistiller: weight is {weight!r}; it must be above 0.")
-        self.skip, self.weight = skip, weight
+        if not 0 <= target_decay < 1:
+            raise ValueError(f"ConsistencyDistiller: target_decay is {target_decay!r}; it must be in [0, 1).")
+        self.skip, self.weight, self.target_decay = skip, weight, target_decay
         self.loss = LOSSES.build(loss or {"type": "SmoothL1Loss", "beta": 1e-3})
         check_loss(self.loss)
 
     def attach(self, model: "LatentDiffusion") -> None:
         """Keeps how the student is run, and lets the model be sampled in few steps."""
         self._prior_loss_weight = model.prior_loss_weight
-        self._predict: Callable[[Tensor, Tensor, Conditioning], Tensor] = model.predict
+        self._predict: Callable[..., Tensor] = model.predict
+        self._trained: Callable[[], dict[str, Tensor]] = lambda: {
+            name: value for name, value in model.get_submodule("unet").named_parameters() if value.requires_grad}
+        if self.target_decay:
+            for number, value in enumerate(self._trained().values()):
+                self.register_buffer(f"average_{number}", value.detach().clone())
         self._encode = lambda: model.family.encode_text(model.parts, [""])
         self._schedule: Any = model.noise_scheduler
         model.sample_with(few_step_scheduler(model.noise_scheduler))
@@ -79,9 +89,19 @@ class ConsistencyDistiller(TeacherDistiller):
         with torch.no_grad():
             earlier = (step.timesteps - self.skip).clamp_min(0)
             on_path = self._teacher_step(step, earlier)
-            target = self._jump(self._predict(on_path, earlier, step.conditioning), on_path, earlier)
+            there = self._predict(on_path, earlier, step.conditioning, weights=self._average())
+            target = self._jump(there, on_path, earlier)
         term = weighted_mean(self.loss(said, target), None, step.is_prior, self._prior_loss_weight)
         return {"loss_consistency": self.weight * term}
+
+    def _average(self) -> dict[str, Tensor] | None:
+        """The average of the student's trained weights by name, brought up to now; None where there is none."""
+        if not self.target_decay:
+            return None
+        trained = self._trained()
+        averages = [self.get_buffer(f"average_{number}") for number in range(len(trained))]
+        torch._foreach_lerp_(averages, list(trained.values()), 1 - self.target_decay)
+        return dict(zip(trained, averages, strict=True))
 
     def _jump(self, prediction: Tensor, noisy: Tensor, timesteps: Tensor) -> Tensor:
         clean, _ = split(self._kind, prediction, noisy, self._alphas(timesteps))
@@ -115,8 +135,9 @@ class ConsistencyDistiller(TeacherDistiller):
     def describe(self) -> str:
         low, high = self.guidance
         guidance = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        target = f", average of the student with decay {self.target_decay:g}" if self.target_decay else ""
         return (f"{self.source or 'a frozen copy of the UNet'} in {self.dtype}: {self.weight:g} x loss_consistency, "
-                f"guidance {guidance}, {self.skip} timesteps at once")
+                f"guidance {guidance}, {self.skip} timesteps at once{target}")
 
 
 def without_words(empty: Conditioning, like: Conditioning) -> Conditioning:

@@ -191,7 +191,8 @@ def test_the_model_is_sampled_and_exported_with_the_lcm_scheduler(sd_folder, tmp
     ({"guidance_scale": 0.5}, "guidance_scale is 0.5; it must be 1 or more"),
     ({"guidance_scale": (4.0, 2.0)}, "the smaller first"), ({"skip": 0}, "skip is 0"),
     ({"weight": 0}, "weight is 0"),
-    ({"target_decay": 1.0}, "target_decay is 1.0; it must be in"), ({"dtype": "int8"}, "dtype is 'int8'; allowed: float32")])
+    ({"target_decay": 1.0}, "target_decay is 1.0; it must be in"),
+    ({"dtype": "int8"}, "dtype is 'int8'; allowed: float32")])
 def test_mistakes_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         ConsistencyDistiller(**options)

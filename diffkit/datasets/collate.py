@@ -69,7 +69,7 @@ def _stack_pixels(flat: list[Sample]) -> Tensor:
     if len(shapes) > 1:
         raise ValueError(
             f"pixel_values of one batch must have one shape, given {sorted(shapes)}: "
-            "let the transforms end with a crop to one size"
+            "let the transforms end with a crop to one size, or with buckets take sampler=dict(type=BucketSampler)"
         )
     return torch.stack([sample["pixel_values"].float() for sample in flat])
 

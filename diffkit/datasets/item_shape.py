@@ -20,7 +20,13 @@ class ItemShape(NamedTuple):
 
 
 def bucket_rows(shapes: Sequence[ItemShape]) -> list[tuple[str, str]]:
-    """Lines for the table before a training: a name and a text each, one for each bucket."""
+    """Lines for the table before a training: a name and a text each, one for each bucket.
+
+    Args:
+        shapes: of all items; of none there are no lines.
+    """
+    if not shapes:
+        return []
     members: dict[Size, list[ItemShape]] = defaultdict(list)
     for shape in shapes:
         members[shape.size].append(shape)

@@ -49,6 +49,8 @@ def options(path: Path, photographs: Path, models: dict[str, Path]) -> dict:
              "optim_wrapper.accumulative_counts": 1, "env_cfg.num_threads": 1}
     dataset = config.train_dataloader.dataset
     small["train_dataloader.dataset.resolution"] = 32
+    if dataset.get("buckets") is not None:
+        small["train_dataloader.dataset.buckets.step"] = 8
     if "data_root" in dataset and not str(dataset.data_root).startswith("shapes:"):
         small["train_dataloader.dataset.data_root"] = str(photographs)
     if dataset.get("class_data_root") is not None:

@@ -10,9 +10,10 @@ Size = tuple[int, int]  # height, width
 class AspectBuckets:
     """Sizes of about one number of pixels, and which of them a picture takes.
 
-    A resolution ``r`` stands for ``r * r`` pixels. Its buckets are all sizes whose sides are multiples of ``step``: for
-    each short side from ``r`` down the longest other side with at most ``r * r`` pixels, upright and lying. A picture
-    takes the one whose shape is nearest to its own, so that as little as can be is cut away.
+    A resolution ``r`` stands for ``r * r`` pixels. Its buckets are sizes whose sides are multiples of ``step``: for each
+    short side from ``r`` down the longest other side with at most ``r * r`` pixels, upright and lying, as far as
+    ``max_ratio`` allows. Where the next one would be too long, it is as long as allowed, with at least 3/4 of the pixels.
+    A picture takes the bucket whose shape is nearest to its own, so that as little as can be is cut away.
 
     In a config it is the option ``buckets`` of a dataset, as ``buckets=dict(max_ratio=2.0)``.
 
@@ -43,12 +44,18 @@ class AspectBuckets:
 
     def sizes(self, resolution: int) -> list[Size]:
         """The buckets of a resolution, from the lowest and widest to the highest and narrowest."""
-        sizes = set()
+        sizes, longest = set(), 0.0
         for short in range(resolution, 0, -self.step):
             long = resolution * resolution // (short * self.step) * self.step
-            if long > self.max_ratio * short:
-                break
+            reaches = long <= self.max_ratio * short
+            if not reaches:  # a last one with fewer pixels, if its shape is another and the pixels are not too few
+                long = int(self.max_ratio * short) // self.step * self.step
+                if long <= longest * short or 4 * short * long < 3 * resolution * resolution:
+                    break
             sizes |= {(short, long), (long, short)}
+            longest = long / short
+            if not reaches:
+                break
         return sorted(sizes, key=lambda size: size[0] / size[1])
 
     def size_of(self, picture: Size, resolution: int) -> Size:

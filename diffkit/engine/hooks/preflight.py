@@ -4,6 +4,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
+from diffkit.datasets.item_shape import ItemShape, bucket_rows, bucket_warnings
 from diffkit.engine.resolution import resolution_warnings
 from diffkit.registry import HOOKS
 
@@ -12,7 +13,7 @@ from diffkit.registry import HOOKS
 class PreflightHook(Hook):
     """Prints a table before the first step: what is trained, on what, for how long, and where it goes.
 
-    It warns of pictures whose size is not the one that the model was made for.
+    It warns of pictures whose size is not the one that the model was made for, and of buckets with few pictures.
 
     Another hook adds lines by a method ``preflight(runner) -> list[tuple[name, text]]``.
     """
@@ -27,7 +28,8 @@ class PreflightHook(Hook):
             rows = self.rows(runner)
             width = max(len(name) for name, _ in rows)
             runner.logger.info("Training:\n" + "\n".join(f"  {name:<{width}}  {text}" for name, text in rows))
-            for warning in resolution_warnings(runner):
+            loader = runner.train_dataloader
+            for warning in [*resolution_warnings(runner), *bucket_warnings(_shapes(loader), loader.batch_size)]:
                 runner.logger.warning(warning)
 
     def rows(self, runner: Any) -> list[tuple[str, str]]:
@@ -45,6 +47,7 @@ class PreflightHook(Hook):
         rows += [(name, slot.describe()) for name, slot in slots if slot is not None]
         summary = getattr(loader.dataset, "summary", None)
         rows.append(("data", summary() if callable(summary) else f"{len(loader.dataset)} samples"))
+        rows += bucket_rows(_shapes(loader))
         rates = sorted({group.get("initial_lr", group["lr"]) for group in wrapper.optimizer.param_groups})
         rows += [
             ("iterations", f"{runner.max_iters} ({_steps(runner.optimizer_steps())}), from {runner.iter}"),
@@ -61,6 +64,12 @@ class PreflightHook(Hook):
             if hasattr(hook, "preflight"):
                 rows += hook.preflight(runner)
         return rows
+
+
+def _shapes(loader: Any) -> list[ItemShape]:
+    """The shapes of all items, where the data have buckets."""
+    shapes = getattr(loader.dataset, "item_shapes", None)
+    return shapes() if callable(shapes) else []
 
 
 def _check_prompts(runner: Any) -> None:

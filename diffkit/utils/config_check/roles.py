@@ -102,6 +102,11 @@ ROLES = (
             Role(f"{split}_dataloader", untyped=_schema("dataloader"), plain=True),
             Role(f"{split}_dataloader.dataset", "DATASETS"),
             Role(f"{split}_dataloader.dataset.concepts.#", untyped=_schema("concept"), plain=True),
+            Role(
+                f"{split}_dataloader.dataset.buckets",
+                untyped="diffkit.datasets.transforms.buckets.AspectBuckets",
+                plain=True,
+            ),
             Role(f"{split}_dataloader.sampler", "DATA_SAMPLERS", supplied=("dataset", "seed")),
             Role(f"{split}_dataloader.batch_sampler", "DATA_SAMPLERS", supplied=("sampler", "batch_size")),
             Role(f"{split}_dataloader.collate_fn", "FUNCTIONS", partial=True),

@@ -113,6 +113,29 @@ def latent_cache(view: View) -> Conflicts:
 
 
 @rule
+def buckets(view: View) -> Conflicts:
+    """Pictures of several sizes need batches of one size each, and their sides a common step."""
+    loader, dataset = view.node("train_dataloader"), view.node("train_dataloader.dataset")
+    sorts = type_name(loader.get("sampler")) == "BucketSampler"
+    sizes = dataset.get("buckets")
+    if isinstance(sizes, dict):
+        if not sorts and loader.get("sampler") and loader.get("batch_size", 1) != 1:
+            yield ("train_dataloader.sampler", "mixes pictures of all sizes, and a batch has one: with "
+                   "train_dataloader.dataset.buckets it has to be dict(type=BucketSampler)")
+        step, given = sizes.get("step", 64), dataset.get("resolution", 512)
+        for side in given if isinstance(given, list | tuple) else [given]:
+            if isinstance(side, int) and isinstance(step, int) and step > 0 and (side < step or side % step):
+                yield ("train_dataloader.dataset.resolution",
+                       f"must be a multiple of buckets.step, which is {step}, got {side}")
+    elif sorts and type_name(dataset) == "TarImageText":
+        yield ("train_dataloader.sampler", "BucketSampler cannot sort tar shards by shape: take ShardSampler, or unpack "
+               "them into a folder for ImageTextDataset")
+    elif sorts and type_name(dataset) in ("ConceptDataset", "ConceptListDataset", "ImageTextDataset", "HubImageText"):
+        yield ("train_dataloader.sampler", "BucketSampler needs buckets: set train_dataloader.dataset.buckets, "
+               "as dict(max_ratio=2.0), or take DrawSampler")
+
+
+@rule
 def text_cache(view: View) -> Conflicts:
     """Text states can be kept only while the text encoders stay as they are."""
     if view.get("model.cache_text") is True:

@@ -69,12 +69,13 @@ def train_apart(cfg: Any, config: str, options: Mapping[str, Any]) -> tuple[Path
         if child.returncode:
             raise RuntimeError(f"{config}: the training ended with status {child.returncode}; see {log}")
         return {"seconds": time.perf_counter() - began, "cpu_seconds": used.ru_utime + used.ru_stime,
-                "peak_mb": _resident_bytes(used.ru_maxrss) / 1e6}
+                "peak_mb": resident_bytes(used.ru_maxrss) / 1e6}
 
     return _unless_done(cfg, run)
 
 
-def _resident_bytes(maxrss: int) -> int:
+def resident_bytes(maxrss: int) -> int:
+    """``ru_maxrss`` of ``os.wait4`` in bytes."""
     return maxrss if sys.platform == "darwin" else maxrss * 1024  # Linux counts in KiB, macOS in bytes
 
 

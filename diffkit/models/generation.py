@@ -1,6 +1,7 @@
 """Sampling pictures from a pipeline, one seed for each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -23,6 +24,10 @@ class GenerationSettings:
         width: pixels; None takes the model's own size.
         sampler: one of :data:`~diffkit.models.samplers.SAMPLERS`; None keeps the pipeline's, which is DPM-Solver++ in
             a training and in :func:`diffkit.apis.load_pipeline`.
+        vae_slicing: decode one picture of a batch after the other: less memory, the same pictures. None leaves the VAE
+            as it is.
+        vae_tiling: decode pictures larger than those that the VAE was made for in overlapping tiles: less memory, and
+            slightly other pictures. None leaves the VAE as it is.
     """
 
     num_inference_steps: int = 25
@@ -31,6 +36,8 @@ class GenerationSettings:
     height: int | None = None
     width: int | None = None
     sampler: str | None = None
+    vae_slicing: bool | None = None
+    vae_tiling: bool | None = None
 
     def __post_init__(self) -> None:
         if self.num_inference_steps < 1:
@@ -67,6 +74,7 @@ def generate(pipe: DiffusionPipeline, prompts: Sequence[str], seeds: Sequence[in
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts and {len(seeds)} seeds: one seed belongs to each prompt.")
     arguments = asdict(settings)
+    parts = {f"use_{name}": arguments.pop(f"vae_{name}") for name in ("slicing", "tiling")}
     sampler = arguments.pop("sampler")
     if sampler is not None:
         pipe.scheduler = build_sampler(sampler, pipe.scheduler.config)
@@ -76,5 +84,19 @@ def generate(pipe: DiffusionPipeline, prompts: Sequence[str], seeds: Sequence[in
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     dtypes = {p.dtype for part in (pipe.unet, pipe.vae) for p in part.parameters()}
     mixed = torch.autocast(pipe.device.type, dtype=torch.bfloat16, enabled=len(dtypes) > 1)
-    with torch.no_grad(), mixed:
+    with torch.no_grad(), mixed, _set(pipe.vae, parts):
         return pipe(prompt=list(prompts), generator=generators, **arguments).images
+
+
+@contextmanager
+def _set(vae: Any, flags: dict[str, bool | None]) -> Iterator[None]:
+    """Sets the flags that are not None inside ``with``."""
+    wanted = {name: value for name, value in flags.items() if value is not None}
+    before = {name: getattr(vae, name) for name in wanted}
+    try:
+        for name, value in wanted.items():
+            setattr(vae, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(vae, name, value)

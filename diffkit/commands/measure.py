@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "concept-gate": "which concepts it can be taught",
         "dreambooth": "DreamBooth with and without prior pictures and caption dropout",
         "int8-speed": "how fast and how small quantised UNets are, beside other number formats",
-        "consistency": "pictures in 4 steps, before and after consistency distillation",
+        "consistency": "pictures in few steps, before and after consistency distillation",
         "teacher-memory": "bytes that a teacher takes, and what each way to save some of them saves",
         "student-steps": "time of a LoRA step on students of Stable Diffusion 1.5, beside a step on the whole",
         "distillation": "students without training, and with more and more of what a teacher tells them",
@@ -110,7 +110,7 @@ def _consistency(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pretrained", metavar="MODEL", help="(default: that of the configs)")
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="of full and lora (default: both)")
     parser.add_argument("--n", type=int, help="prompts (default: 128)")
-    parser.add_argument("--steps", type=int, help="of the few-step sampler (default: 4)")
+    parser.add_argument("--steps", type=int, nargs="+", metavar="N", help="that are tried (default: 1 2 4)")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="of the trainings (default: 0 1 2)")
     parser.add_argument("--work-dir", help="of the trainings (default: work_dirs/measure_consistency)")
     _add_options(parser)

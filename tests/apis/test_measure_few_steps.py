@@ -13,15 +13,18 @@ SMALL = {"train_cfg.max_iters": 1, "train_dataloader.batch_size": 2, "train_data
 
 
 def test_consistency_is_measured_before_and_after(sd_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(consistency, "SETTINGS", consistency.SETTINGS.updated(num_inference_steps=2))
-    arguments = dict(seeds=[0, 1], n=2, steps=1, pretrained=str(sd_folder), cfg_options=SMALL,
+    monkeypatch.setattr(consistency, "SETTINGS", consistency.SETTINGS.updated(num_inference_steps=3))
+    arguments = dict(seeds=[0, 1], n=2, steps=[2, 1], pretrained=str(sd_folder), cfg_options=SMALL,
                      work_dir=tmp_path / "runs", out=tmp_path / "found", command="the command", say=lambda line: None)
     text = consistency.measure_consistency(variants=["lora"], **arguments)
     found = json.loads((tmp_path / "found.json").read_text())
-    assert set(found["before"]) == {"dpm_many", "dpm_few", "lcm_guided", "lcm"}
+    assert {name: set(shares) for name, shares in found["before"].items()} == {
+        "dpm": {"1", "2", "3"}, "lcm": {"1", "2"}}
     assert set(found["runs"]) == {"lora"} and set(found["runs"]["lora"]) == {"0", "1"}
-    assert found["runs"]["lora"]["0"]["prompts"]["sc_n"] == 2 and found["exam"]["steps"] == 1
-    assert "| consistency distillation, LoRA | LCM | 1 | 1 | 1 |" in text and "the command" in text
+    assert found["runs"]["lora"]["0"]["prompts"]["2"]["sc_n"] == 2 and found["exam"]["steps"] == [1, 2]
+    assert "| model | sampler | guidance | 1 step | 2 steps | 3 steps |" in text and "the command" in text
+    line = next(line for line in text.splitlines() if line.startswith("| consistency distillation, LoRA | LCM | 1 |"))
+    assert line.split(" | ")[5:7] == ["-", "2"]
     assert (tmp_path / "found.md").read_text() == text
 
     monkeypatch.setattr(consistency, "train_once", lambda cfg: pytest.fail("it was done already"))
@@ -30,6 +33,8 @@ def test_consistency_is_measured_before_and_after(sd_folder, tmp_path, monkeypat
         consistency.measure_consistency(variants=["half"])
     with pytest.raises(ValueError, match="variants must be among full, lora, got nothing"):
         consistency.measure_consistency(variants=())
+    with pytest.raises(ValueError, match=r"steps must be numbers of 1 or more, got \[0\]"):
+        consistency.measure_consistency(steps=[0])
 
 
 def test_the_bytes_of_a_teacher_are_counted(sd_folder, tmp_path):

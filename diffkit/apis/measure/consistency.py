@@ -26,7 +26,7 @@ def measure_consistency(
     variants: Sequence[str] = tuple(VARIANTS),
     seeds: Sequence[int] = (0, 1, 2),
     n: int = 128,
-    steps: int = 4,
+    steps: Sequence[int] = (1, 2, 4),
     pretrained: str | None = None,
     cfg_options: dict[str, Any] | None = None,
     work_dir: str | Path = "work_dirs/measure_consistency",
@@ -36,14 +36,15 @@ def measure_consistency(
 ) -> str:
     """Measures prompt accuracy at few steps before and after consistency distillation, and at 25 steps before.
 
-    All models paint the same ``n`` prompts from the same noise. ``<out>.json`` is written after each training, so that
-    a run that was broken off goes on where it was: what the file has of the same recipe is not done again.
+    All models paint the same ``n`` prompts from the same noise, half of them with patterns. ``<out>.json`` is written
+    after each training, so that a run that was broken off goes on where it was: what the file has of the same recipe is
+    not done again.
 
     Args:
         variants: of ``VARIANTS``.
         seeds: of the trainings.
         n: prompts.
-        steps: of the few-step sampler.
+        steps: numbers of steps that are tried, each 1 or more.
         pretrained: replaces that of the configs.
         cfg_options: values that replace those of the configs, by dotted key.
         work_dir: where the trainings go, ``<work_dir>/<variant>/seed<N>``.
@@ -55,21 +56,26 @@ def measure_consistency(
         The table, as Markdown.
 
     Raises:
-        ValueError: a variant is unknown.
+        ValueError: a variant is unknown, or a number of steps is none.
     """
     report.check_names("variants", variants, VARIANTS)
+    if not steps or min(steps) < 1:
+        raise ValueError(f"steps must be numbers of 1 or more, got {list(steps)}")
     options = {**(cfg_options or {}), **({"model.pretrained": pretrained} if pretrained else {})}
     file = Path(out).with_suffix(".json")
     base = load_config(VARIANTS[variants[0]][1], work_dir=Path(work_dir), cfg_options=options).model.pretrained
-    exam = {"weights": report.pretrained_digest(base), "prompts": n, "seed": PROMPT_SEED, "steps": steps,
-            "many_steps": asdict(SETTINGS)}
+    exam = {"weights": report.pretrained_digest(base), "prompts": n, "seed": PROMPT_SEED,
+            "steps": sorted(set(steps)), "many_steps": asdict(SETTINGS)}
     results = report.read_results(file)
     if results.get("exam") != exam:
         results = {"exam": exam, "runs": {}}
     results["about"] = report.about(command, options=options)
     if "before" not in results:
         say("The model before training")
-        results["before"] = _before(str(base), n, steps, say)
+        own, few = load_pipeline(base), load_pipeline(base, scheduler="lcm")
+        results["before"] = {
+            "dpm": _exams(own, n, [*exam["steps"], SETTINGS.num_inference_steps], SETTINGS.guidance_scale, say),
+            "lcm": _exams(few, n, exam["steps"], 1.0, say)}
         report.write_results(file, results)
     for name in variants:
         for seed in seeds:
@@ -82,48 +88,40 @@ def measure_consistency(
                 pipe = load_pipeline(base, [step], scheduler="lcm") if name == "lora" else load_pipeline(
                     step, scheduler="lcm")
                 runs[str(seed)] = {"recipe": recipe(cfg), "iterations": cfg.train_cfg.max_iters, **spent,
-                                   **what_it_left(step), "prompts": _exam(pipe, n, steps, 1.0, say)}
+                                   **what_it_left(step), "prompts": _exams(pipe, n, exam["steps"], 1.0, say)}
                 report.write_results(file, results)
     text = consistency_table(results)
     file.with_suffix(".md").write_text(text, encoding="utf-8")
     return text
 
 
-def _exam(pipe: Any, n: int, steps: int, guidance: float, say: Say) -> dict[str, float]:
-    settings = SETTINGS.updated(num_inference_steps=steps, guidance_scale=guidance)
-    prompts = ShapesPrompts(n, PROMPT_SEED, "train", "plain")
-    return score(PromptAccuracy(), sample(pipe, prompts, settings, say=say))
-
-
-def _before(base: str, n: int, steps: int, say: Say) -> dict[str, dict[str, float]]:
-    """The untaught model, with the sampler and the guidance that suit it, and as its students are sampled."""
-    own, few = load_pipeline(base), load_pipeline(base, scheduler="lcm")
-    guidance, many = SETTINGS.guidance_scale, SETTINGS.num_inference_steps
-    return {"dpm_many": _exam(own, n, many, guidance, say), "dpm_few": _exam(own, n, steps, guidance, say),
-            "lcm_guided": _exam(few, n, steps, guidance, say), "lcm": _exam(few, n, steps, 1.0, say)}
+def _exams(pipe: Any, n: int, steps: Sequence[int], guidance: float, say: Say) -> dict[str, dict[str, float]]:
+    """What a pipeline's pictures get, by the number of steps."""
+    prompts = ShapesPrompts(n, PROMPT_SEED, "train", "mixed")
+    return {str(count): score(PromptAccuracy(), sample(
+        pipe, prompts, SETTINGS.updated(num_inference_steps=count, guidance_scale=guidance), say=say))
+        for count in steps}
 
 
 def consistency_table(results: Mapping[str, Any]) -> str:
     """The results as Markdown."""
-    steps, n = results["exam"]["steps"], results["exam"]["prompts"]
-    before, guidance, many = results["before"], SETTINGS.guidance_scale, SETTINGS.num_inference_steps
-    labels = {"dpm_many": ("DPM-Solver++", many, guidance), "dpm_few": ("DPM-Solver++", steps, guidance),
-              "lcm_guided": ("LCM", steps, guidance), "lcm": ("LCM", steps, 1.0)}
+    exam, before = results["exam"], results["before"]
+    counts = [*map(str, exam["steps"]), str(SETTINGS.num_inference_steps)]
     rows: list[tuple[str, ...]] = []
-    for name, (sampler, count, scale) in labels.items():
-        runs_of_unet = count * (2 if scale > 1 else 1)
-        rows.append(("before", sampler, str(count), f"{scale:g}", str(runs_of_unet), report.share(before[name], "sc"),
-                     report.share(before[name], "background"), "-", "-", "-"))
+    for name, sampler, guidance in (("dpm", "DPM-Solver++", SETTINGS.guidance_scale), ("lcm", "LCM", 1.0)):
+        shares = [report.share(before[name][count], "sc") if count in before[name] else "-" for count in counts]
+        rows.append(("before", sampler, f"{guidance:g}", *shares, "-", "-", "-"))
     for name, (label, _) in VARIANTS.items():
         runs = list(results["runs"].get(name, {}).values())
         if runs:
-            rows.append((
-                label, "LCM", str(steps), "1", str(steps),
-                *(report.spread([run["prompts"][key] for run in runs]) for key in ("sc", "background")), str(len(runs)),
-                f"{mean(run['trained'] for run in runs):,.0f}", report.spread([run["cpu_seconds"] for run in runs], 0)))
-    head = ("model", "sampler", "steps", "guidance", "UNet runs for a picture", "shape and colour right",
-            "background right", "seeds", "trained", "CPU seconds")
-    notes = (f"Each model paints the same {n} plain prompts from the same noise. Before training: share ± standard "
-             "error over the prompts; after it: mean ± standard deviation over the training seeds, each on all "
-             "prompts. CPU seconds are of the training.")
+            shares = [report.spread([run["prompts"][count]["sc"] for run in runs])
+                      if count in runs[0]["prompts"] else "-" for count in counts]
+            rows.append((label, "LCM", "1", *shares, str(len(runs)), f"{mean(run['trained'] for run in runs):,.0f}",
+                         report.spread([run["cpu_seconds"] for run in runs], 0)))
+    head = ("model", "sampler", "guidance", *(f"{count} step{'s' if count != '1' else ''}" for count in counts),
+            "seeds", "trained", "CPU seconds")
+    notes = (f"Share of pictures whose shape and colours are right: each model paints the same {exam['prompts']} "
+             "prompts, half of them with patterns, from the same noise. Before training: ± standard error over the "
+             "prompts; after it: mean ± standard deviation over the training seeds, each on all prompts. Guidance "
+             "doubles the runs of the UNet. CPU seconds are of the training.")
     return report.table(head, rows) + f"\n{notes}\n\n" + report.footer(results["about"])

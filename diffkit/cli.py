@@ -27,6 +27,7 @@ COMMANDS = (
     "export_custom_diffusion",
     "build_prior",
     "build_bank",
+    "cache",
     "create_metadata",
     "measure",
     "sensitivity",

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Checks; an error lists every fault."""
     from diffkit.apis.configs import find_config
-    from diffkit.utils.config_check import check_config, find_cautions, read_safely
+    from diffkit.utils.config_check import check_config, find_cautions, find_notes, read_safely
 
     path, options = find_config(args.config), parse_overrides(args.cfg_options)
     if args.safe:
@@ -29,4 +29,6 @@ def run(args: argparse.Namespace) -> None:
     cfg = check_config(path, options, safe=args.safe)
     for caution in find_cautions(cfg, options):
         print(f"warning: {caution}", file=sys.stderr)
+    for note in find_notes(cfg, options):
+        print(f"note: {note}", file=sys.stderr)
     print(f"{path}: no faults")

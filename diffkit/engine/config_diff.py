@@ -15,6 +15,7 @@ _HARMLESS = re.compile(
     r"|train_dataloader\.(num_workers|persistent_workers|prefetch_factor|pin_memory|timeout)$"
     r"|model\.generation(\.|$)|optim_wrapper\.max_skipped$"
 )
+_CACHE = re.compile(r"model\.cache_(latents|text|folder)$")
 _HOOK = re.compile(r"((?:default|custom)_hooks\.[^.]+)\.")
 #: Hooks of MMEngine that look at a training and do not touch it.
 _ONLOOKERS = ("RuntimeInfoHook", "IterTimerHook", "LoggerHook", "ProfilerHook", "EmptyCacheHook", "CheckpointHook")
@@ -73,6 +74,8 @@ def check_config_change(before: dict[str, str], now: dict[str, str], allow: bool
 
 
 def _is_harmless(key: str, before: dict[str, str], now: dict[str, str]) -> bool:
+    if _CACHE.match(key):  # in memory and on disk is the same; without one pictures are encoded in batches
+        return "False" not in (before.get(key), now.get(key))
     hook = _HOOK.match(f"{key}.")
     if hook is None:
         return _HARMLESS.match(key) is not None

@@ -6,6 +6,8 @@ import re
 import shutil
 from pathlib import Path
 
+from diffkit.utils.sizes import format_bytes as format_bytes
+
 
 def files_below(folder: Path) -> list[Path]:
     """Returns all files and links below ``folder``, sorted; none if there is no folder."""
@@ -57,15 +59,6 @@ def free_bytes(folder: str | Path) -> int:
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free
-
-
-def format_bytes(count: float) -> str:
-    """Returns ``count`` bytes as people read it: ``12.3 MB``."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if abs(count) < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -103,9 +103,10 @@ def text_identity(model: "LatentDiffusion") -> dict[str, Any]:
     """All that text states depend on besides the prompt: the family, tokenizers, and text encoders."""
     parts: Mapping[str, Any] = model.parts
     family = type(model.family)
-    encoders = {encoder: {"network": type(parts[encoder]).__qualname__, "settings": _sha256(_plain(parts[encoder].config)),
-                          "weights": _digest(model.weights_of(encoder)), "tokenizer": _tokenizer(parts[tokenizer])}
-                for tokenizer, encoder, _ in model.family.text_parts}
+    encoders = {
+        encoder: {"network": type(parts[encoder]).__qualname__, "settings": _sha256(_plain(parts[encoder].config)),
+                  "weights": _digest(model.weights_of(encoder)), "tokenizer": _tokenizer(parts[tokenizer])}
+        for tokenizer, encoder, _ in model.family.text_parts}
     return {"family": f"{family.__module__}.{family.__qualname__}", "encoders": encoders}
 
 

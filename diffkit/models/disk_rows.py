@@ -28,9 +28,12 @@ Row = dict[str, Tensor]
 class DiskRows:
     """Rows by a hash of what was encoded. All that they depend on besides is in the name of their folder.
 
-    Any number of processes may read and write at once: an entry appears whole or not at all, and whoever writes it writes
-    the same. A damaged entry is removed and made again. Where nothing can be written, the disk being full for instance,
-    that is said once, and what is new stays in memory.
+    Any number of processes may read and write at once: an entry appears whole or not at all, and whoever writes it
+    writes the same. A damaged entry is made again. Where nothing can be written, the disk being full for instance, that
+    is said once, and what is new stays in memory.
+
+    Attributes:
+        made: how many rows were not there.
 
     Args:
         folder: of all caches; made where it is not there.
@@ -48,6 +51,7 @@ class DiskRows:
         self._kept: dict[Path, Row] = {}
         self._room: float = in_memory
         self._writes = True
+        self.made = 0
 
     def row(self, key: str, compute: str, make: Callable[[], Row]) -> Row:
         """The row of a key, on the CPU; what is not there is made and written.
@@ -64,6 +68,7 @@ class DiskRows:
             row = self._read(path)
             if row is None:
                 row = {name: value.detach().cpu().contiguous() for name, value in make().items()}
+                self.made += 1
                 self._write(path, row)
             self._keep(path, row)
         return row
@@ -117,8 +122,8 @@ class DiskRows:
         """Says once that nothing can be written; from now on memory has to do."""
         if self._writes:
             self._writes, self._room = False, float("inf")
-            print_log(f"the cache of {self.kind} in {self.folder} cannot be written ({error.strerror or error}): what is "
-                      "encoded from now on stays in memory, and the training goes on", logger="current",
+            print_log(f"the cache of {self.kind} in {self.folder} cannot be written ({error.strerror or error}): what "
+                      "is encoded from now on stays in memory, and the training goes on", logger="current",
                       level=logging.WARNING)
 
     def _keep(self, path: Path, row: Row) -> None:

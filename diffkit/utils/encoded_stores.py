@@ -69,7 +69,8 @@ class EncodedStore:
 
     def leftovers(self) -> list[Path]:
         """What processes that were killed have left half written."""
-        return [path for path in self.folder.rglob(".*") if path.is_file() and path.stat().st_mtime < time.time() - _LEFT]
+        before = time.time() - _LEFT
+        return [path for path in self.folder.rglob(".*") if path.is_file() and path.stat().st_mtime < before]
 
     def remove(self) -> None:
         """Removes the store with all that is in it."""

@@ -1,6 +1,6 @@
 """Safetensors files that tell whether they are what was written, under the name under which they were written.
 
-The seal is a SHA-256 in the file's own metadata, over its name, its header and its values. Looking at it takes no torch.
+The seal is a SHA-256 in the file's own metadata, over its name, its header and its values. No torch is needed to look.
 """
 
 import hashlib

@@ -1,6 +1,7 @@
 """Transforms move the right pixels, take chance from their rng alone, and name exactly what they did."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from diffkit.datasets.transforms import (
     RandomHorizontalFlip,
     Resize,
     ToTensor,
+    Transform,
     default_transforms,
 )
 from tests.datasets.pictures import noise
@@ -149,3 +151,26 @@ def test_bad_arguments_are_named(make, message):
 def test_pixels_move_before_to_tensor_only():
     with pytest.raises(TypeError, match=r"come before ToTensor"):
         Compose([ToTensor(), Resize(4)])(Picture.of(noise()), rng())
+
+
+class Darker(Transform):
+    """A colour augmentation as users write it: it does not name what it did."""
+
+    is_random = True
+
+    def __init__(self, named: bool = False) -> None:
+        self.named = named
+
+    def __call__(self, picture: Picture, rng: np.random.Generator) -> Picture:
+        level = int(rng.integers(256))
+        image = picture.image.point(lambda value: value * level // 255)
+        return replace(picture, image=image, steps=(*picture.steps, f"dark{level}") if self.named else picture.steps)
+
+
+def test_a_random_change_that_is_not_named_is_not_cached():
+    picture = Picture.of(noise(8, 8))
+    assert Compose([Darker(), RandomHorizontalFlip(1.0), ToTensor()])(picture, rng()).key("file") is None
+    assert Compose([Compose([Darker()])])(picture, rng()).key("file") is None
+    first, second = (Compose([Darker(named=True)])(picture, rng(seed)).key("file") for seed in (1, 2))
+    assert first is not None and first != second
+    assert Compose([RandomHorizontalFlip(0.5), ToTensor()])(picture, rng()).key("file") in ("file", "file-flip")

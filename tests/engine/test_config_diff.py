@@ -28,6 +28,8 @@ def flat(**changes):
         {"custom_hooks": [SAMPLES]},
         {"val_cfg": {"type": "ValLoop"}},
         {"model.generation": {"guidance_scale": 2.0}},
+        {"model.cache_latents": "disk"},
+        {"model.cache_folder": "elsewhere", "model.cache_text": "disk"},
         {"visualizer": {"type": "Visualizer"}},
     ],
     ids=str,
@@ -43,6 +45,7 @@ def test_what_is_shown_and_alters_no_result(changes):
     [
         ({"optim_wrapper.optimizer.lr": 0.5}, "optim_wrapper.optimizer.lr"),
         ({"model.noise": 0.3}, "model.noise"),
+        ({"model.cache_latents": False}, "model.cache_latents"),
         ({"train_dataloader.batch_size": 3}, "train_dataloader.batch_size"),
         ({"custom_hooks": [AVERAGE]}, "custom_hooks.EMAHook.decay"),
         ({"default_hooks.param_scheduler": None}, "default_hooks.param_scheduler"),

@@ -216,8 +216,8 @@ def test_where_nothing_can_be_written_memory_has_to_do(sd, tmp_path, monkeypatch
     assert losses(start(sd, tmp_path)) == wanted and sd.runs == {"vae": 4, "text": 2}
     assert len(entries(tmp_path)) == 1 and len(said) == 2
     assert sorted(said) == [
-        f"the cache of {kind} in {tmp_path} cannot be written (the reason): what is encoded from now on stays in memory, "
-        "and the training goes on" for kind in ("latents", "text")]
+        f"the cache of {kind} in {tmp_path} cannot be written (the reason): what is encoded from now on stays in "
+        "memory, and the training goes on" for kind in ("latents", "text")]
     assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".")]
 
 
@@ -247,7 +247,7 @@ def test_several_processes_write_at_once(tmp_path):
     assert [process.exitcode for process in processes] == [0, 0, 0]
     (store,) = find_stores(tmp_path)
     assert len(store.entries()) == 40 and list(store.damaged()) == []
-    assert not [path for path in tmp_path.rglob(".*")]
+    assert not list(tmp_path.rglob(".*"))
 
 
 # --- keys, seals, what is refused

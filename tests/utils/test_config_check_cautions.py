@@ -68,3 +68,11 @@ def test_the_command_says_it_and_finds_no_fault(tmp_path, monkeypatch, capsys):
     assert said.err.startswith("warning: tiny.py:11: train_dataloader.dataset.resolution: the pictures are 512 x 512")
     assert cli.main(["check", "tiny.py", "--cfg-options", "train_dataloader.dataset.resolution=64"]) == 0
     assert capsys.readouterr().err == ""
+    options = ["train_dataloader.dataset.resolution=64", "train_dataloader.dataset.center_crop=False"]
+    assert cli.main(["check", "tiny.py", "--cfg-options", *options]) == 0
+    assert capsys.readouterr().err.startswith(
+        "note: tiny.py:5: model.cache_latents: is off with random crops (train_dataloader.dataset.center_crop=False)")
+    assert cli.main(["check", "tiny.py", "--cfg-options", *options, "model.cache_latents=disk"]) == 1
+    assert "--cfg-options: model.cache_latents: cannot be 'disk' with random crops" in capsys.readouterr().err
+    assert cli.main(["check", "tiny.py", "--cfg-options", "model.cache_latents=dsik"]) == 1
+    assert "model.cache_latents" in capsys.readouterr().err

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from diffkit.utils.config_check import machine, rules
+from diffkit.utils.config_check import cache_rules, machine, rules
 from diffkit.utils.config_check.rules import RULES, View
 
 
@@ -32,7 +32,7 @@ def test_a_split_is_whole_or_absent():
 
 
 def test_latents_are_kept_only_when_they_stay_right():
-    rule = rules.latent_cache
+    rule = cache_rules.latent_cache
     model = dict(tuners=dict(a=lora()), cache_latents=True)
     crop = dict(type="diffkit.datasets.RandomCrop", size=64)
     flip = dict(type="RandomHorizontalFlip")
@@ -44,11 +44,42 @@ def test_latents_are_kept_only_when_they_stay_right():
 
 
 def test_texts_are_kept_only_while_the_encoders_are_frozen():
-    rule = rules.text_cache
+    rule = cache_rules.text_cache
     assert conflicts(rule, model=dict(cache_text=True, tuners=dict(a=lora()))) == []
     for component in ("text_encoder", "text_encoder_2"):
         model = dict(cache_text=True, tuners=dict(a=lora(), b=lora(component)))
         assert conflicts(rule, model=model) == ["model.cache_text"]
+    model = dict(cache_text="disk", quantizer=dict(type="QATQuantizer", component="text_encoder"))
+    assert conflicts(rule, model=model) == ["model.cache_text"]
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "reason"),
+    [
+        (dict(tuners=dict(v=lora("vae"))), {}, "while the VAE is trained (model.tuners.v)"),
+        ({}, dict(center_crop=False), "with random crops (train_dataloader.dataset.center_crop=False): no picture"),
+        ({}, dict(size_augment=True), "with train_dataloader.dataset.size_augment: no picture comes twice"),
+        ({}, dict(transforms=[dict(type="ColorJitter")]), "with the random augmentation ColorJitter (train_data"),
+    ],
+)
+@pytest.mark.parametrize("asked", [None, False, True, "disk"])
+def test_a_cache_that_is_asked_for_is_refused_and_another_is_off_with_a_line(model, data, reason, asked):
+    said = dict(model, **({} if asked is None else dict(cache_latents=asked)), type="LatentDiffusion")
+    view = View(dict(model=said, train_dataloader=training(**data)))
+    found = list(cache_rules.latent_cache(view)), list(cache_rules.cache_notes(view))
+    (line,) = found[0] + found[1] or [("", "")]
+    if asked:
+        assert line[0] == "model.cache_latents" and line[1].startswith(f"cannot be {asked!r} {reason}")
+    elif asked is None:
+        assert line[0] == "model.cache_latents" and line[1].startswith(f"is off {reason}")
+    else:
+        assert found == ([], [])
+
+
+def test_a_folder_of_caches_wants_something_on_disk():
+    rule = cache_rules.folder_of_caches
+    assert conflicts(rule, model=dict(cache_folder="x", cache_text="disk")) == conflicts(rule, model={}) == []
+    assert conflicts(rule, model=dict(cache_folder="x", cache_text=True)) == ["model.cache_folder"]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +152,7 @@ def test_each_concept_of_a_list_needs_its_prior_pictures():
 
 
 def test_latents_of_pictures_at_random_sizes_cannot_be_kept():
-    rule = rules.latent_cache
+    rule = cache_rules.latent_cache
     data = training(size_augment=True)
     assert conflicts(rule, model=dict(cache_latents=True), train_dataloader=data) == ["model.cache_latents"]
     assert conflicts(rule, model=dict(), train_dataloader=data) == []

@@ -61,7 +61,8 @@ class Transform(ABC):
 
     @abstractmethod
     def __call__(self, picture: Picture, rng: np.random.Generator) -> Picture:
-        """Returns the changed picture; its ``steps`` name the change."""
+        """Returns the changed picture; its ``steps`` name the change. One whose outcomes are many says so
+        by ``cacheable=False``; so it is taken if it is random and adds no step."""
 
 
 @TRANSFORMS.register_module()
@@ -86,7 +87,9 @@ class Compose(Transform):
 
     def __call__(self, picture: Picture, rng: np.random.Generator) -> Picture:
         for transform in self.transforms:
-            picture = transform(picture, rng)
+            before, picture = picture, transform(picture, rng)
+            if transform.is_random and picture.image is not before.image and picture.steps == before.steps:
+                picture = replace(picture, cacheable=False)  # its key does not tell this outcome from another
         return picture
 
     def split(self) -> tuple["Compose", "Compose"]:

@@ -47,6 +47,7 @@ class PreflightHook(Hook):
         rows += [(name, slot.describe()) for name, slot in slots if slot is not None]
         summary = getattr(loader.dataset, "summary", None)
         rows.append(("data", summary() if callable(summary) else f"{len(loader.dataset)} samples"))
+        rows += getattr(model, "cache_rows", list)()
         rows += bucket_rows(_shapes(loader))
         rates = sorted({group.get("initial_lr", group["lr"]) for group in wrapper.optimizer.param_groups})
         rows += [

@@ -6,9 +6,9 @@ values; ``walk`` goes through the config, ``roles`` and ``schema`` know MMEngine
 options that exclude each other, ``places`` the file and line of each key. ``safe`` reads a config as data.
 """
 
-from diffkit.utils.config_check.cautions import find_cautions
+from diffkit.utils.config_check.cautions import find_cautions, find_notes
 from diffkit.utils.config_check.check import check_config
 from diffkit.utils.config_check.faults import ConfigError, Fault
 from diffkit.utils.config_check.safe import read_safely
 
-__all__ = ["ConfigError", "Fault", "check_config", "find_cautions", "read_safely"]
+__all__ = ["ConfigError", "Fault", "check_config", "find_cautions", "find_notes", "read_safely"]

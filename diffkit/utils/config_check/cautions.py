@@ -1,10 +1,12 @@
 """What a config may do and probably should not: it is said, and the run is not refused."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
+from diffkit.utils.config_check.cache_rules import cache_notes
 from diffkit.utils.config_check.evaluate import Unknown, evaluate
 from diffkit.utils.config_check.faults import Fault, shown_path
 from diffkit.utils.config_check.options import SOURCE, set_by
@@ -23,11 +25,20 @@ def find_cautions(cfg: Config, cfg_options: dict[str, Any] | None = None) -> lis
         cfg: what ``check_config`` returned.
         cfg_options: the options that were given to it.
     """
-    view = View(cfg._to_lazy_dict())
+    return _placed(_sizes(View(cfg._to_lazy_dict())), cfg, cfg_options)
+
+
+def find_notes(cfg: Config, cfg_options: dict[str, Any] | None = None) -> list[Fault]:
+    """Returns what is switched off although the config does not say so, with the reason; see :func:`find_cautions`."""
+    return _placed(cache_notes(View(cfg._to_lazy_dict())), cfg, cfg_options)
+
+
+def _placed(said: Iterable[tuple[str, str]], cfg: Config, cfg_options: dict[str, Any] | None) -> list[Fault]:
+    """Keys and messages with the places where a config sets the keys."""
     path = Path(cfg.filename) if cfg.filename else None
     files = read_config_files(path) if path is not None and path.is_file() else ConfigFiles()
     found = []
-    for key, message in _sizes(view):
+    for key, message in said:
         option = set_by(cfg_options or {}, key)
         place = None if option else files.find(key)
         file = SOURCE if option else shown_path(place.file) if place else ""

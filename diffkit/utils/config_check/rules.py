@@ -84,35 +84,6 @@ def whole_splits(view: View) -> Conflicts:
 
 
 @rule
-def latent_cache(view: View) -> Conflicts:
-    """Latents can be kept only while the VAE stays as it is and pictures come again."""
-    if view.get("model.cache_latents") is not True:
-        return
-    for key in view.tuners("vae"):
-        yield "model.cache_latents", f"cannot be True while the VAE is trained ({key}); leave it out"
-    dataset = view.node("train_dataloader.dataset")
-    for i, transform in enumerate(dataset.get("transforms") or ()):
-        name = type_name(transform)
-        if name.startswith(("Random", "SizeAugment")) and name != "RandomHorizontalFlip":
-            yield (
-                "model.cache_latents",
-                f"cannot be True with the random augmentation {name} "
-                f"(train_dataloader.dataset.transforms.{i}): no picture comes twice; set it to False",
-            )
-    if dataset.get("size_augment"):
-        yield (
-            "model.cache_latents",
-            "cannot be True with train_dataloader.dataset.size_augment: no picture comes twice; set it to False",
-        )
-    if dataset.get("center_crop") is False and not dataset.get("transforms"):
-        yield (
-            "model.cache_latents",
-            "cannot be True with random crops (train_dataloader.dataset.center_crop=False): "
-            "no picture comes twice; set it to False",
-        )
-
-
-@rule
 def buckets(view: View) -> Conflicts:
     """Pictures of several sizes need batches of one size each, and their sides a common step."""
     loader, dataset = view.node("train_dataloader"), view.node("train_dataloader.dataset")
@@ -133,14 +104,6 @@ def buckets(view: View) -> Conflicts:
     elif sorts and type_name(dataset) in ("ConceptDataset", "ConceptListDataset", "ImageTextDataset", "HubImageText"):
         yield ("train_dataloader.sampler", "BucketSampler needs buckets: set train_dataloader.dataset.buckets, "
                "as dict(max_ratio=2.0), or take DrawSampler")
-
-
-@rule
-def text_cache(view: View) -> Conflicts:
-    """Text states can be kept only while the text encoders stay as they are."""
-    if view.get("model.cache_text") is True:
-        for key in view.tuners("text_encoder"):
-            yield "model.cache_text", f"cannot be True while a text encoder is trained ({key}); leave it out"
 
 
 @rule

@@ -4,7 +4,8 @@ A checkpoint is a folder ``step<N>`` (N: the last finished iteration, counted fr
 """
 
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,26 +57,57 @@ def write_checkpoint(
     Raises:
         DiskFullError: no room; the message says how many bytes are needed and how many are free.
     """
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = folder.with_name(f"{_WRITING}{folder.name}")
-    remove(aside)
-    try:
-        aside.mkdir()
-        for write in writers:
-            write(aside)
-        write_manifest(aside, meta or {})
-    except Exception as error:
-        written = folder_size(aside)
-        remove(aside)
-        if is_disk_full(error):
-            raise _disk_full(folder, written, expected()) from error
-        raise
-    except BaseException:
-        remove(aside)
-        raise
-    _put_in_place(aside, folder)
-    return folder
+    draft = Draft(folder, expected)
+    for write in writers:
+        draft.add(write)
+    return draft.finish(meta or {})
+
+
+class Draft:
+    """A checkpoint that is written aside, in one go or in parts; an error anywhere leaves nothing of it.
+
+    Args:
+        folder: where it will stand; an existing folder of that name is replaced when the new one is complete.
+        expected: says about how many bytes it will have; asked where the disk is full.
+
+    Raises:
+        DiskFullError: no room, here and in the methods; the message says how many bytes are needed and are free.
+    """
+
+    def __init__(self, folder: str | Path, expected: Callable[[], int] = int) -> None:
+        self.folder = Path(folder)
+        self._expected = expected
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self._aside = self.folder.with_name(f"{_WRITING}{self.folder.name}")
+        remove(self._aside)
+        with self._whole_or_nothing():
+            self._aside.mkdir()
+
+    def add(self, write: Callable[[Path], Any]) -> None:
+        """Calls ``write`` with the folder to write into, which is not yet the final one."""
+        with self._whole_or_nothing():
+            write(self._aside)
+
+    def finish(self, meta: dict[str, Any]) -> Path:
+        """Waits until all is on the disk, describes it by a manifest with ``meta``, and gives it its name."""
+        with self._whole_or_nothing():
+            write_manifest(self._aside, meta)
+        _put_in_place(self._aside, self.folder)
+        return self.folder
+
+    @contextmanager
+    def _whole_or_nothing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            written = folder_size(self._aside)
+            remove(self._aside)
+            if is_disk_full(error):
+                raise _disk_full(self.folder, written, self._expected()) from error
+            raise
+        except BaseException:
+            remove(self._aside)
+            raise
 
 
 def find_latest(work_dir: str | Path) -> Found:

@@ -5,12 +5,14 @@ checked. Random generators and the position of the data follow from the step (``
 written all the same, the generators for each process.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import all_gather_object, broadcast_object_list
 
-from diffkit.engine.checkpoint import write_checkpoint
+from diffkit.engine.background import BackgroundWork
+from diffkit.engine.checkpoint import Draft
 from diffkit.engine.config_diff import flat_config
 from diffkit.engine.disk import checkpoint_bytes, require_room
 from diffkit.engine.errors import check_keys
@@ -38,40 +40,102 @@ from diffkit.engine.resume_checks import (
     valid_checkpoint,
 )
 from diffkit.engine.seeding import generator_states, set_generator_states
-from diffkit.engine.state_io import load_nest, load_tensors, pack, read_json, save_nest, save_tensors, write_json
+from diffkit.engine.state_io import (
+    host_copy,
+    load_nest,
+    load_tensors,
+    pack,
+    read_json,
+    save_nest,
+    save_tensors,
+    write_json,
+)
 
 _GENERATORS = "random_rank"
+Kept = Callable[[Any], Any]  # what is done to a nest of tensors before it is written
 
 
-def save(runner: Any, folder: Path) -> Path:
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def save(runner: Any, folder: Path, background: bool = False, then: Callable[[], Any] = lambda: None) -> Path:
     """Writes the checkpoint of the iteration that has just run.
 
     All processes must call it; the first one writes, and a failure there is raised in all of them.
+
+    Args:
+        runner: the training.
+        folder: where it will stand.
+        background: goes on as soon as the exports are written and the state is copied; the rest (writing the state,
+            looking for values that are not finite, flushing, hashes, the name) is done beside the training. At most one
+            checkpoint is written so: the next one, and :func:`finish`, wait for it and raise what went wrong.
+        then: called by the first process when the checkpoint stands.
     """
+    finish(runner)
     wrapper = runner.optim_wrapper
     gradients = gather_gradients(wrapper) if wrapper.mid_accumulation else []
     generators = all_gather_object(generator_states())
     error: Exception | None = None
+    if background:
+        runner.saving = None, folder
     if runner.rank == 0:
-        writers = [
-            lambda aside: _write_exports(runner, aside),
-            lambda aside: check_finite_files(aside, runner.iter),
-            lambda aside: _write_state(runner, aside / STATE, gradients, generators),  # checked in memory
-        ]
         try:
-            require_room(runner)
-            check_finite(_tensors(runner), runner.iter)
-            write_checkpoint(folder, writers, {"step": runner.iter}, lambda: checkpoint_bytes(runner))
-            runner.written_bytes = folder_size(folder)
+            work = _begin(runner, folder, gradients, generators, host_copy if background else _as_it_is, then)
+            if background:
+                runner.saving = BackgroundWork(work, f"writes {folder.name}"), folder
+            else:
+                work()
         except Exception as caught:
             error = caught
+    _agree(error, folder)
+    return folder
+
+
+def finish(runner: Any) -> None:
+    """Waits for the checkpoint that is written beside the training, if there is one; all processes must call it.
+
+    Raises:
+        Exception: what went wrong with it, in all processes.
+    """
+    work, folder = runner.saving or (None, None)
+    if folder is None:
+        return
+    runner.saving = None
+    _agree(work.wait() if work is not None else None, folder)
+
+
+def _agree(error: BaseException | None, folder: Path) -> None:
+    """Raises the first process's error in all of them."""
     message = [None if error is None else f"{type(error).__name__}: {error}"]
     broadcast_object_list(message, 0)
     if error is not None:
         raise error
     if message[0] is not None:
         raise RuntimeError(f"process 0 could not write {folder}: {message[0]}")
-    return folder
+
+
+def _begin(runner: Any, folder: Path, gradients: list[Any], generators: list[Any], kept: Kept,
+           then: Callable[[], Any]) -> Callable[[], None]:
+    """Does of a checkpoint what needs the model as it is now; what is returned does the rest."""
+    step = runner.iter
+    require_room(runner)
+    tensors, write_state = _state(runner, gradients, generators, kept)
+    if kept is _as_it_is:
+        check_finite(tensors, step)
+    draft = Draft(folder, lambda: checkpoint_bytes(runner))
+    draft.add(lambda aside: _write_exports(runner, aside))
+
+    def work() -> None:
+        if kept is not _as_it_is:
+            draft.add(lambda aside: check_finite(tensors, step))
+        draft.add(lambda aside: check_finite_files(aside, step))
+        draft.add(lambda aside: write_state(aside / STATE))  # checked in memory
+        draft.finish({"step": step})
+        runner.written_bytes = folder_size(folder)
+        then()
+
+    return work
 
 
 def resume(runner: Any, source: str) -> None:
@@ -153,20 +217,19 @@ def _write_exports(runner: Any, folder: Path) -> None:
         (folder / "README.md").write_text(model_card(runner), encoding="utf-8")
 
 
-def _write_state(runner: Any, folder: Path, gradients: list[list[Any]], generators: list[Any]) -> None:
-    folder.mkdir()
-    names = _names(runner)
-    weights = runner.bare_model.trainable_state()
-    save_tensors(weights, folder / "model.safetensors")
-    save_nest(optimizer_state(runner.optim_wrapper, names), folder / "optimizer")
-    save_tensors(log_history(runner.message_hub), folder / "log.safetensors")
-    hooks = _stateful_hooks(runner)
-    for name, hook in hooks.items():
-        save_nest(hook.state(), folder / name)
-    save_gradients(runner.optim_wrapper, folder, names, gradients)
-    for rank, states in enumerate(generators):
-        save_nest(states, folder / f"{_GENERATORS}{rank}")
-    (folder / "config.py").write_text(once(runner, "config_text", lambda: runner.cfg.pretty_text))
+def _state(runner: Any, gradients: list[list[Any]], generators: list[Any],
+           kept: Kept) -> tuple[dict[str, Any], Callable[[Path], None]]:
+    """What a checkpoint holds of the training at this moment.
+
+    Returns:
+        All tensors but gradients and logs, by name, and what writes everything into a folder that it makes.
+    """
+    names, wrapper = _names(runner), runner.optim_wrapper
+    weights = kept(runner.bare_model.trainable_state())
+    optimizer = kept(optimizer_state(wrapper, names))
+    hooks = {name: kept(hook.state()) for name, hook in _stateful_hooks(runner).items()}
+    history, gradients = log_history(runner.message_hub), kept(gradients)
+    text = once(runner, "config_text", lambda: runner.cfg.pretty_text)
     record = {
         "step": runner.iter,
         "seed": runner.seed,
@@ -178,16 +241,25 @@ def _write_state(runner: Any, folder: Path, gradients: list[list[Any]], generato
         "param_schedulers": schedule_states(runner.param_schedulers),
         "config": once(runner, "flat_config", lambda: flat_config(runner.cfg)),
     }
-    write_json(record, folder / "state.json")
 
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        save_tensors(weights, folder / "model.safetensors")
+        save_nest(optimizer, folder / "optimizer")
+        save_tensors(history, folder / "log.safetensors")
+        for name, state in hooks.items():
+            save_nest(state, folder / name)
+        save_gradients(wrapper, folder, names, gradients)
+        for rank, states in enumerate(generators):
+            save_nest(states, folder / f"{_GENERATORS}{rank}")
+        (folder / "config.py").write_text(text)
+        write_json(record, folder / "state.json")
 
-def _tensors(runner: Any) -> dict[str, Any]:
-    """All tensors of the state but gradients and logs, by name."""
-    tensors = dict(runner.bare_model.trainable_state())
-    pack(optimizer_state(runner.optim_wrapper, _names(runner))["state"], tensors, "optimizer")
-    for name, hook in _stateful_hooks(runner).items():
-        pack(hook.state(), tensors, name)
-    return tensors
+    tensors = dict(weights)
+    pack(optimizer["state"], tensors, "optimizer")
+    for name, state in hooks.items():
+        pack(state, tensors, name)
+    return tensors, write
 
 
 def _stateful_hooks(runner: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import logging
 import math
 import sys
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,6 +69,16 @@ def quieten(logger: logging.Logger) -> None:
 def log_to_file(logger: logging.Logger, message: str) -> None:
     """Logs a message that only the log file gets."""
     logger.info(message, extra={"file_only": True})
+
+
+def numbers(terms: Any) -> Any:
+    """The terms of a loss as numbers, which are logged: all are read with one wait for the device, not one for each."""
+    scalars = {name: value.detach().double() for name, value in terms.items()
+               if isinstance(value, torch.Tensor) and value.numel() == 1} if isinstance(terms, dict) else {}
+    if not scalars:
+        return terms
+    values = torch.stack([value.reshape(()) for value in scalars.values()]).tolist()
+    return {**terms, **dict(zip(scalars, values, strict=True))}
 
 
 def limit_history(hub: MessageHub) -> None:

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from diffkit.engine.errors import NonFiniteError
 from diffkit.engine.interrupt import Interrupt
-from diffkit.engine.logs import limit_history
+from diffkit.engine.logs import limit_history, numbers
 from diffkit.engine.nonfinite import culprits
 from diffkit.engine.seeding import derive_seed, seed_everything
 from diffkit.registry import LOOPS
@@ -135,6 +135,7 @@ class StepLoop(BaseLoop):
             outputs = self.runner.model.train_step(batch, optim_wrapper=wrapper)
         except NonFiniteError as error:
             raise NonFiniteError("\n".join([str(error), *culprits(self.runner)])) from error
+        outputs = numbers(outputs)
         if getattr(wrapper, "skipped_iterations", ()):
             for line in culprits(self.runner):
                 self.runner.logger.warning(line)

@@ -121,15 +121,14 @@ class OptimWrapper(MMOptimWrapper):
         """Clips, then steps the optimizer if loss and gradients are finite on all processes."""
         if self.scaler.is_enabled():
             self.scaler.unscale_(self.optimizer)
-        norm = self._clip_grad()
-        what = self._not_finite(norm)
+        what, norm = self._not_finite(self._clip_grad())
         scale = self.scaler.get_scale()
         if not what:
             self.optimizer.step(**kwargs)
             self.optimizer_steps += 1
             self.skipped_in_row = 0
             self.stepped = True
-            self.message_hub.update_scalar("train/grad_norm", float(norm))
+            self.message_hub.update_scalar("train/grad_norm", norm)
         if self.scaler.is_enabled():
             self.scaler.update()
         losses, self._losses = self._losses, {}
@@ -176,13 +175,17 @@ class OptimWrapper(MMOptimWrapper):
             torch.nn.utils.clip_grad_value_(held, **options)
         return norm
 
-    def _not_finite(self, norm: torch.Tensor) -> str:
-        """What is not finite, the same in all processes, at the price of one wait for the device; or nothing."""
-        flags = torch.stack([self._finite, torch.isfinite(norm)]).to(torch.int32)
+    def _not_finite(self, norm: torch.Tensor) -> tuple[str, float]:
+        """What is not finite, or nothing, and the norm as a number: the same in all processes.
+
+        This is the one wait for the device in a step of the optimizer.
+        """
+        norm = norm.float()
+        flags = torch.stack([self._finite.to(norm.dtype), torch.isfinite(norm).to(norm.dtype), norm])
         all_reduce(flags, "min")
         self._finite.fill_(True)
-        loss, gradient = flags.tolist()
-        return "" if loss and gradient else "gradient" if loss else "loss"
+        loss, gradient, value = flags.tolist()
+        return "" if loss and gradient else "gradient" if loss else "loss", value
 
     def _skip(self, what: str, iterations: list[int]) -> None:
         self.skipped_in_row += 1

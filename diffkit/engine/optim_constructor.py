@@ -36,7 +36,7 @@ class TrainableConstructor:
         self.optimizer_cfg["params"] = self._groups(parameters)
         if isinstance(self.optimizer_cfg.get("type"), str):
             check_optimizer_name(self.optimizer_cfg["type"])
-        optimizer = OPTIMIZERS.build(self.optimizer_cfg)
+        optimizer = OPTIMIZERS.build(_fused(self.optimizer_cfg))
         self.wrapper_cfg.setdefault("type", OptimWrapper)
         return OPTIM_WRAPPERS.build(self.wrapper_cfg | {"optimizer": optimizer})
 
@@ -75,6 +75,13 @@ class TrainableConstructor:
                 raise ValueError(f"{given} of paramwise_cfg.custom_keys[{key!r}] needs optimizer.{option} to be set")
             options[option] = self.optimizer_cfg[option] * self.custom_keys[key][given]
         return options
+
+
+def _fused(options: dict[str, Any]) -> dict[str, Any]:
+    """Adam and AdamW of torch step over all weights in one call, unless the options say how they step."""
+    known = options.get("type") in (torch.optim.Adam, torch.optim.AdamW, "Adam", "AdamW")
+    chosen = options.keys() & {"foreach", "fused", "capturable", "differentiable"}
+    return {"fused": True, **options} if known and not chosen else options
 
 
 def unwrap(model: nn.Module) -> Any:

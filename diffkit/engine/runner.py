@@ -3,7 +3,7 @@
 import copy
 import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from diffkit.datasets.bucket_sampler import fill_batches
 from diffkit.engine import checkpointing
+from diffkit.engine.background import BackgroundWork
 from diffkit.engine.checkpoint import clean_leftovers
 from diffkit.engine.defaults import complete_hooks, complete_schedules
 from diffkit.engine.environment import (
@@ -82,6 +83,7 @@ class Runner(MMRunner):
         self._wants_scaled_lr = scale_lr
         self.resume_allow_change = resume_allow_change
         self.resume_from = resume
+        self.saving: tuple[BackgroundWork | None, Path] | None = None  # what is written beside the training
         self._lock = WorkDirLock(work_dir)
         options["randomness"] = {"seed": 0} | dict(options.get("randomness") or {})
         options["default_scope"] = options.get("default_scope") or "diffkit"
@@ -255,7 +257,14 @@ class Runner(MMRunner):
             self._write_config()
             yield
         finally:
+            self._end_saving()
             self._lock.release()
+
+    def _end_saving(self) -> None:
+        """Lets a checkpoint be completed that is still written when an error ends the training."""
+        work, folder = self.saving or (None, None)
+        if work is not None and (error := work.wait()) is not None:
+            self.logger.error(f"{folder} could not be written: {type(error).__name__}: {error}")
 
     def _write_config(self) -> None:
         """Writes the config into the work folder; where the disk is full the forecast of the checkpoints tells."""
@@ -282,9 +291,21 @@ class Runner(MMRunner):
                     stack.enter_context(hook.swapped())
             yield
 
-    def save_step(self) -> Path:
-        """Writes ``work_dir/step<N>`` of the iteration that has just run; all processes must call it."""
-        return checkpointing.save(self, Path(self.work_dir) / f"step{self.iter}")
+    def save_step(self, background: bool = False, then: Callable[[], Any] = lambda: None) -> Path:
+        """Writes ``work_dir/step<N>`` of the iteration that has just run; all processes must call it.
+
+        Args:
+            background: goes on while it is written; :meth:`finish_saving` waits for it.
+            then: called by the first process when the folder stands.
+        """
+        return checkpointing.save(self, Path(self.work_dir) / f"step{self.iter}", background, then)
+
+    def finish_saving(self) -> None:
+        """Waits for the checkpoint that is written in the background, if any, and raises what went wrong with it.
+
+        All processes must call it.
+        """
+        checkpointing.finish(self)
 
     def save_checkpoint(self, out_dir: str | Path, filename: str, **_: Any) -> Path:
         """Writes a checkpoint folder where MMEngine would write a pickle: ``iter_10`` for ``iter_10.pth``."""

@@ -61,6 +61,17 @@ def unpack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
     return {key: unpack(item, tensors) for key, item in value.items()}
 
 
+def host_copy(value: Any) -> Any:
+    """A copy of a nest in the memory of the host, which later changes of its tensors do not touch."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: host_copy(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(host_copy(item) for item in value)
+    return value
+
+
 def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
     """Writes tensors of any device to a safetensors file; tensors that share memory are written apart."""
     save_file(

@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from diffkit.datasets.draw import as_draw
+from diffkit.engine import checkpointing
 from diffkit.models.generation import GenerationSettings
 from diffkit.registry import DATASETS, HOOKS, MODELS
 
@@ -153,3 +154,14 @@ class BreakExports(Hook):
 
     def before_train(self, runner):
         runner.bare_model.artifacts = None
+
+
+@HOOKS.register_module(force=True)
+class BreakState(Hook):
+    """Lets the first process fail when it writes the state."""
+
+    def before_train(self, runner):
+        def broken(tensors, path):
+            raise ValueError("the state cannot be written")
+
+        checkpointing.save_tensors = broken

@@ -17,6 +17,11 @@ VARIANTS = {
         ]
     },
     "incomplete accumulation": {"optim_wrapper.accumulative_counts": 4},
+    "incomplete accumulation, written beside": {
+        "optim_wrapper.accumulative_counts": 4,
+        "default_hooks.checkpoint.async_write": True,
+        "default_hooks.checkpoint.interval": 1,
+    },
 }
 
 
@@ -58,7 +63,7 @@ def test_two_processes_resume_bit_for_bit(tmp_path, pair, variant):
     assert_same_checkpoint(tmp_path / "whole/step5", tmp_path / "parts/step5")
     assert "Saved" in (tmp_path / "parts.log0").read_text()
     assert "Saved" not in (tmp_path / "parts.log1").read_text()
-    if variant == "incomplete accumulation":
+    if variant.startswith("incomplete accumulation"):
         assert (tmp_path / "whole/step2/state/gradients_rank1.safetensors").exists()
 
 
@@ -105,6 +110,18 @@ def test_a_failed_save_ends_both(tmp_path, pair):
         process.join(PATIENCE)
     assert [process.exitcode for process in ranks] == [1, 1]
     assert "process 0 could not write" in (tmp_path / "w.log1").read_text()
+
+
+@pytest.mark.slow
+def test_a_write_that_fails_beside_the_training_ends_both_at_the_next_checkpoint(tmp_path, pair):
+    options = {"default_hooks.checkpoint.async_write": True, "default_hooks.checkpoint.interval": 2}
+    ranks = pair("w", **options, **{"default_hooks.stop": {"type": "BreakState"}})
+    for process in ranks:
+        process.join(PATIENCE)
+    assert [process.exitcode for process in ranks] == [1, 1]
+    assert "the state cannot be written" in (tmp_path / "w.log0").read_text()
+    assert "process 0 could not write" in (tmp_path / "w.log1").read_text()
+    assert not list((tmp_path / "w").glob("*step*"))
 
 
 @pytest.mark.slow

@@ -167,8 +167,14 @@ CASES: dict[str, tuple[Any, dict[str, Any], bool, str]] = {
 }
 
 
-def disk_trial(case: str, work: Path, pretrained: Path) -> dict[str, Any]:
+def disk_trial(case: str, work: Path, pretrained: Path, more: dict[str, Any] | None = None) -> dict[str, Any]:
     """Trains on a disk that fills up, makes room, goes on, and compares with a training that had room.
+
+    Args:
+        case: of ``CASES``.
+        work: for its files.
+        pretrained: the model.
+        more: further changes of the config.
 
     Returns:
         ``status`` of the end, ``said`` what the message was, ``faults``: empty at best.
@@ -177,7 +183,8 @@ def disk_trial(case: str, work: Path, pretrained: Path) -> dict[str, Any]:
         NoSmallDisk: none can be mounted.
     """
     prepare, changes, ends, pattern = CASES[case]
-    place = work / "disk" / "".join(filter(str.isalnum, case))
+    changes = changes | (more or {})
+    place = work / "disk" / "".join(filter(str.isalnum, case + "beside" * bool(more)))
     with small_disk(place, 8_000_000):
         job = Job(place / "run", pretrained, changes, prepare, prints=work / f"disk_{place.name}.log")
         job.log.unlink(missing_ok=True)

@@ -5,9 +5,9 @@ import signal
 import pytest
 
 from tests.faults.kill import kill_trial, reference, stop_trial
-from tests.faults.training import VARIANTS
+from tests.faults.training import BESIDE, VARIANTS
 
-VARIANT = next(iter(VARIANTS))
+VARIANT, WRITTEN_BESIDE = next(iter(VARIANTS)), next(iter(BESIDE))
 
 
 @pytest.fixture(scope="module")
@@ -26,4 +26,22 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path, small_sd, known, number
 @pytest.mark.parametrize(("number", "kind", "twice"), [(0, signal.SIGTERM, False), (1, signal.SIGINT, True)])
 def test_a_stopped_training_goes_on_bit_for_bit(tmp_path, small_sd, known, number, kind, twice):
     trial = stop_trial(number, kind, twice, known, VARIANT, tmp_path, small_sd)
+    assert trial["faults"] == []
+
+
+@pytest.fixture(scope="module")
+def known_beside(tmp_path_factory, small_sd):
+    return reference(tmp_path_factory.mktemp("beside"), small_sd, WRITTEN_BESIDE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_training_that_is_killed_while_one_is_written_beside_it_goes_on(tmp_path, small_sd, known_beside, number):
+    trial = kill_trial(number, True, known_beside, WRITTEN_BESIDE, tmp_path, small_sd)
+    assert trial["faults"] == []
+
+
+@pytest.mark.slow
+def test_a_training_that_is_stopped_waits_for_what_is_written_beside_it(tmp_path, small_sd, known_beside):
+    trial = stop_trial(0, signal.SIGTERM, False, known_beside, WRITTEN_BESIDE, tmp_path, small_sd)
     assert trial["faults"] == []

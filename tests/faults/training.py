@@ -45,6 +45,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "train_dataloader.dataset.num_class_images": 5,
     },
 }
+#: Checkpoints that are written beside the training; tried in the short form alone.
+BESIDE = {"LoRA, averaged, written beside": {"default_hooks.checkpoint.async_write": True}}
 
 
 @dataclass

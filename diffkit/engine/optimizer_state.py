@@ -70,10 +70,20 @@ def load_optimizer_state(
     ]
     state = {order[name]: value for name, value in saved["state"].items()}
     wrapper.optimizer.load_state_dict({"state": state, "param_groups": groups})
+    _lay_out_alike(wrapper.optimizer.state)
     if wrapper.base_param_settings is not None and saved["base"] is not None:
         wrapper.base_param_settings.update(saved["base"])
     wrapper.load_counters(saved["counters"])
     return sum(isinstance(value, torch.Tensor) for entry in state.values() for value in entry.values())
+
+
+def _lay_out_alike(states: Any) -> None:
+    """Gives values of weights the memory layout of their weights: fused optimizers read both side by side."""
+    for parameter, state in states.items():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                if value.stride() != parameter.stride():
+                    state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _options(group: dict[str, Any], now: dict[str, Any], changed: Collection[str]) -> dict[str, Any]:

@@ -50,6 +50,8 @@ class LatentDiffusion(BaseModel):
             ``auto`` does so where the first step shows that they do not fit
             (:class:`~diffkit.models.activations.ActivationMemory`).
         compile: options of :class:`~diffkit.models.compiler.UNetCompiler`; None compiles nothing.
+        memory_format: ``channels_last`` lays the weights of the UNet's convolutions out as many GPUs and CPUs like it
+            best; None leaves them as they are.
         frozen_dtype: number format of weights that are not trained: ``float32``, ``bfloat16``, ``float16``, or
             ``auto``: bfloat16 on CUDA and float32 on a CPU. The VAE stays in float32, where its outputs are finite.
         cache_latents: keep the latents of pictures that have a key, while the VAE is frozen: in memory, or on
@@ -64,10 +66,10 @@ class LatentDiffusion(BaseModel):
     def __init__(self, family: dict, pretrained: str | None, tuners: dict[str, dict], objective: dict | None = None,
                  pruner: dict | None = None, quantizer: dict | None = None, distiller: dict | None = None,
                  prior_loss_weight: float = 1.0, gradient_checkpointing: bool | Literal["auto"] = False,
-                 compile: dict | None = None,
-                 frozen_dtype: str = "auto",
-                 cache_latents: Keep = True, cache_text: Keep = True, cache_folder: str | None = None,
-                 vae: str | None = None, generation: dict | None = None, data_preprocessor: dict | None = None) -> None:
+                 compile: dict | None = None, memory_format: Literal["channels_last"] | None = None,
+                 frozen_dtype: str = "auto", cache_latents: Keep = True, cache_text: Keep = True,
+                 cache_folder: str | None = None, vae: str | None = None, generation: dict | None = None,
+                 data_preprocessor: dict | None = None) -> None:
         super().__init__(data_preprocessor)
         if prior_loss_weight < 0:
             raise ValueError(f"prior_loss_weight is {prior_loss_weight}; it must be 0 or more.")
@@ -86,6 +88,10 @@ class LatentDiffusion(BaseModel):
         self.settings = GenerationSettings(**(generation or {}))
         self.compiler = None if compile is None else UNetCompiler(**compile)
         self.activations = ActivationMemory(gradient_checkpointing)
+        if memory_format not in (None, "channels_last"):
+            raise ValueError(f"memory_format is {memory_format!r}; allowed: None, 'channels_last'.")
+        if memory_format and quantizer:
+            raise ValueError("memory_format and a quantizer exclude each other: leave memory_format out.")
         if quantizer and gradient_checkpointing == "auto":
             raise ValueError("gradient_checkpointing='auto' would let a quantised UNet see its first batch twice; "
                              "say True or False.")
@@ -95,6 +101,8 @@ class LatentDiffusion(BaseModel):
         self._fill_slots(quantizer)
         self.activations.begin(self.components)
         cast_frozen(self.components, frozen_dtype)
+        if memory_format is not None:
+            nn.Module.to(self.get_submodule("unet"), memory_format=torch.channels_last)
         if self.compiler is not None:
             self.compiler.apply(self.get_submodule("unet"), self.recording(), bool(gradient_checkpointing))
         caches = Caches(self, cache_latents, cache_text, cache_folder)

@@ -39,8 +39,16 @@ def test_tiles_give_nearly_the_same_pictures():
     assert not pipe.vae.use_tiling
 
 
-def test_the_vae_is_left_as_it_was_after_an_error():
+def test_the_vae_is_left_as_it_was_after_an_error(monkeypatch):
     pipe = tiny_sd_pipeline()
-    with pytest.raises(ValueError, match="divisible"):
-        pictures(pipe, height=33, vae_slicing=True, vae_tiling=True)
+    seen = []
+
+    def broken(latents, **_):
+        seen.append((pipe.vae.use_slicing, pipe.vae.use_tiling))
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(pipe.vae, "decode", broken)
+    with pytest.raises(RuntimeError, match="no memory"):
+        pictures(pipe, vae_slicing=True, vae_tiling=True)
+    assert seen == [(True, True)]
     assert not pipe.vae.use_slicing and not pipe.vae.use_tiling

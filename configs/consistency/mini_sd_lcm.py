@@ -15,7 +15,8 @@ from mmengine.optim import LinearLR
 from diffkit.engine.hooks import SampleHook
 from diffkit.models import FullTuner
 
-_distiller.update(skip=100)  # ten steps of the teacher from noise to picture, not fifty: the training is short
+# ten steps of the teacher from noise to picture, not fifty: the training is short; without the average it goes astray
+_distiller.update(skip=100, guidance_scale=3.0, target_decay=0.95)
 model.update(
     tuners=dict(unet=dict(type=FullTuner, component="unet")),
     objective=_objective,
@@ -24,7 +25,7 @@ model.update(
 train_dataloader.update(batch_size=16)
 train_dataloader.dataset.update(length=2000)
 train_cfg.update(max_iters=200)
-optim_wrapper.optimizer.update(lr=3e-4, weight_decay=0.0)
+optim_wrapper.optimizer.update(lr=2e-4, weight_decay=0.0)
 param_scheduler = [
     dict(type=LinearLR, start_factor=0.1, begin=0, end=10, by_epoch=False),
     dict(type=LinearLR, start_factor=1.0, end_factor=0.05, begin=100, end=200, by_epoch=False)]

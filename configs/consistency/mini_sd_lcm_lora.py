@@ -15,7 +15,8 @@ from mmengine.optim import LinearLR
 from diffkit.engine.hooks import SampleHook
 from diffkit.models import LoRATuner
 
-_distiller.update(skip=100)  # ten steps of the teacher from noise to picture, not fifty: the training is short
+# ten steps of the teacher from noise to picture, not fifty: the training is short; without the average it goes astray
+_distiller.update(skip=100, guidance_scale=3.0, target_decay=0.95)
 model.update(
     tuners=dict(unet=dict(type=LoRATuner, component="unet", rank=16, target_modules=[  # the layers of LCM-LoRA
         "to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2",

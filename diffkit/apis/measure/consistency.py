@@ -64,8 +64,9 @@ def measure_consistency(
     options = {**(cfg_options or {}), **({"model.pretrained": pretrained} if pretrained else {})}
     file = Path(out).with_suffix(".json")
     base = load_config(VARIANTS[variants[0]][1], work_dir=Path(work_dir), cfg_options=options).model.pretrained
-    exam = {"weights": report.pretrained_digest(base), "prompts": n, "seed": PROMPT_SEED,
-            "steps": sorted(set(steps)), "many_steps": asdict(SETTINGS)}
+    exam: dict[str, Any] = {
+        "weights": report.pretrained_digest(base), "prompts": n, "seed": PROMPT_SEED, "steps": sorted(set(steps)),
+        "many_steps": asdict(SETTINGS)}
     results = report.read_results(file)
     if results.get("exam") != exam:
         results = {"exam": exam, "runs": {}}

@@ -23,6 +23,8 @@ from diffkit.apis.measure import report
 OUT = "docs/results/speed"
 #: Pictures in each folder: so few that all are in the cache after the first steps.
 PICTURES = 3
+#: Pictures of the class: diffkit draws one at random in each step, and all shall be in the cache after the first.
+CLASSES = 1
 
 Say = Callable[[str], None]
 
@@ -114,9 +116,10 @@ def prepare(work_dir: Path, size: str, batch: int, rank: int, seed: int) -> Sett
     data = work_dir / f"pictures{pixels}"
     return Setting(
         pipeline=pipeline, pixels=pixels, batch=batch, rank=rank, seed=seed, count=PICTURES,
+        class_count=CLASSES,
         pictures=draw_folder(data / "captioned", PICTURES, pixels, captions=True),
         instances=draw_folder(data / "instances", PICTURES, pixels),
-        classes=draw_folder(data / "classes", PICTURES, pixels, seed=100))
+        classes=draw_folder(data / "classes", CLASSES, pixels, seed=100))
 
 
 def compare_method(method: Method, script: Path, at: Setting, work_dir: Path, pairs: int, steps: int | None,

@@ -26,7 +26,7 @@ def first_losses(method: Method, script: Path, at: Setting, work_dir: Path,
     Raises:
         RuntimeError: the losses should be the same and are not.
     """
-    one = replace(at, count=1, batch=1,
+    one = replace(at, count=1, class_count=1, batch=1,
                   pictures=draw_folder(work_dir / "one" / "captioned", 1, at.pixels, captions=True),
                   instances=draw_folder(work_dir / "one" / "instances", 1, at.pixels),
                   classes=draw_folder(work_dir / "one" / "classes", 1, at.pixels, seed=100))

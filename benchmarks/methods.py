@@ -21,7 +21,8 @@ class Setting:
         pictures: a folder of pictures with ``metadata.csv``.
         instances: the same pictures alone.
         classes: a folder of pictures of the class.
-        count: of the pictures in each folder.
+        count: of the pictures in the first two folders.
+        class_count: of those in the third.
         pixels: their height and width.
         batch: pictures of a step, without those of the class.
         rank: of adapters.
@@ -33,6 +34,7 @@ class Setting:
     instances: Path
     classes: Path
     count: int
+    class_count: int
     pixels: int
     batch: int
     rank: int
@@ -85,7 +87,7 @@ def _lora(at: Setting) -> Options:
 
 def _classes(at: Setting) -> Options:
     return {"with_prior_preservation": True, "class_data_dir": at.classes, "class_prompt": CLASS_PROMPT,
-            "num_class_images": at.count}
+            "num_class_images": at.class_count}
 
 
 def _own_instances(at: Setting) -> Options:

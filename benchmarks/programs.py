@@ -68,14 +68,19 @@ def diffkit_command(method: Method, at: Setting, out: Path, steps: int, more: Ma
     ``more`` are further values that replace those of the config.
     """
     shutil.rmtree(out, ignore_errors=True)
-    options: dict[str, Any] = {
-        "model.pretrained": str(at.pipeline), "train_cfg.max_iters": steps, "randomness.seed": at.seed,
-        "train_dataloader.batch_size": at.batch, "train_dataloader.num_workers": 0,
-        "train_dataloader.persistent_workers": False, "train_dataloader.dataset.resolution": at.pixels,
-        "optim_wrapper.dtype": None, "default_hooks.checkpoint.interval": NEVER,
-        "custom_hooks": [{"type": hook} for hook in method.hooks], **method.options(at), **(more or {})}
+    options = {**diffkit_options(method, at, steps), **(more or {})}
     program = [sys.executable, "-m", "diffkit"]
     if launch:
         program = [sys.executable, "-m", "benchmarks.launch", *launch, "-m", "diffkit"]
     return [*program, "train", method.config, "--work-dir", str(out), "--cfg-options",
             *(f"{key}={value!r}" for key, value in options.items())]
+
+
+def diffkit_options(method: Method, at: Setting, steps: int) -> dict[str, Any]:
+    """What replaces values of the method's config."""
+    return {
+        "model.pretrained": str(at.pipeline), "train_cfg.max_iters": steps, "randomness.seed": at.seed,
+        "train_dataloader.batch_size": at.batch, "train_dataloader.num_workers": 0,
+        "train_dataloader.persistent_workers": False, "train_dataloader.dataset.resolution": at.pixels,
+        "optim_wrapper.dtype": None, "default_hooks.checkpoint.interval": NEVER,
+        "custom_hooks": [{"type": hook} for hook in method.hooks], **method.options(at)}

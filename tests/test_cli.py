@@ -49,6 +49,25 @@ print("heavy:", [name for name in {HEAVY!r} if name in sys.modules])
     assert result.stdout.endswith("heavy: []\n"), result.stdout
 
 
+def test_a_check_imports_no_networks_and_few_modules():
+    """The start in figures that do not depend on the machine: torch alone would be 1500 modules."""
+    code = """
+import sys
+from diffkit.cli import main
+try:
+    main(["check", "mini_sd_dreambooth_lora"])
+except SystemExit as end:
+    assert end.code in (0, None), end.code
+print("heavy:", [name for name in %r if name in sys.modules], len(sys.modules))
+"""
+    heavy = ("torch", "diffusers", "transformers", "peft", "scipy", "matplotlib", "diffkit.models")
+    result = call("-c", code % (heavy,))
+    assert result.returncode == 0, result.stderr
+    found, _, count = result.stdout.splitlines()[-1].rpartition(" ")
+    assert found == "heavy: []"
+    assert int(count) < 800  # 500 to 600, most of them Python's own
+
+
 @pytest.mark.parametrize(("script", "command"), SCRIPTS.items())
 def test_a_script_and_its_command_share_their_arguments(script, command):
     by_script = call(str(ROOT / "tools" / f"{script}.py"), "-h")

@@ -102,7 +102,8 @@ class LatentDiffusion(BaseModel):
         self.activations.begin(self.components)
         cast_frozen(self.components, frozen_dtype)
         if memory_format is not None:
-            nn.Module.to(self.get_submodule("unet"), memory_format=torch.channels_last)
+            unet: Any = self.get_submodule("unet")
+            unet.to(memory_format=torch.channels_last)
         if self.compiler is not None:
             self.compiler.apply(self.get_submodule("unet"), self.recording(), bool(gradient_checkpointing))
         caches = Caches(self, cache_latents, cache_text, cache_folder)

@@ -47,7 +47,7 @@ class ActivationMemory:
         """Runs a forward pass; the first one with gradients decides, if nobody has.
 
         Args:
-            components: networks by their pipeline names.
+            components: networks by their pipeline names, ``unet`` among them.
             forward: the pass.
 
         Returns:
@@ -58,7 +58,7 @@ class ActivationMemory:
         self.decided = True
         values = [value for part in components.values() for value in (*part.parameters(), *part.buffers())]
         trained = sum(value.nbytes for value in values if value.requires_grad)
-        free = free_memory(values[0].device)
+        free = free_memory(next(components["unet"].parameters()).device)
         budget = 0 if free is None else max(0, int(_SHARE * free) - _LATER * trained)
         random = _random_states()
         counter = _Kept(values, budget)

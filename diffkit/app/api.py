@@ -131,7 +131,7 @@ class Api:
     def train(self, values: Any) -> dict[str, Any]:
         """Starts a training."""
         self.load_libraries()
-        wish, photos = read_wish(values), Fields(values).text("photos")
+        wish, photos = read_wish(values), Fields(values).text("photos", "")
         return {"training": wish.name, "cautions": self.trainings.start(wish, photos)}
 
     def on_training(self, name: str, action: str) -> dict[str, Any]:

@@ -94,14 +94,18 @@ class Models:
     def _base(self, field: str, name: str) -> str:
         if name in PACKAGED or name in self.named:
             return name
-        if name.count("/") == 1 and name[0] not in "./" and not any(
-                (root / name).exists() for root in (Path.cwd(), *self.roots.folders)):
+        if name.count("/") == 1 and name[0] not in "./" and not self._begins_with_a_folder(name):
             raise FieldError(field, f"{name!r} is a name of the hub, which this app may not load; allowed: "
                              f"{', '.join([*PACKAGED, *self.named])}. Start it with --model {name} to allow it")
         folder = self.roots.folder(field, name)
         if read_step_folder(folder) is None:
             raise FieldError(field, f"{folder} is no model: it has no model_index.json{_steps_in(folder)}")
         return str(folder)
+
+    def _begins_with_a_folder(self, name: str) -> bool:
+        """Whether a name is a path below a root with a typing error at most, and not a name of the hub."""
+        places = [root / name for root in (Path.cwd(), *self.roots.folders)]
+        return any(place.exists() or (self.roots.holds(place.parent) and place.parent.is_dir()) for place in places)
 
     def _check_bases(self, field: str, name: str) -> None:
         """Refuses a step folder that would load a model from elsewhere; it may have been made by somebody else."""

@@ -115,7 +115,7 @@ class Photos:
             FieldError: the set is empty.
         """
         with self._lock:
-            photos = self._get(key)
+            photos = self._get(key) if key else PhotoSet(folder)
             if not photos.names:
                 raise FieldError("photos", "there is none; drop one or more")
             folder.mkdir(parents=True)
@@ -125,7 +125,8 @@ class Photos:
 
     def _get(self, key: str) -> PhotoSet:
         if key not in self._sets:
-            raise FieldError("photos", "they are no longer here (the app was started anew?); drop them again")
+            raise FieldError("photo set", "the photographs are no longer here (was the app started anew?); "
+                             "drop them again")
         return self._sets[key]
 
 

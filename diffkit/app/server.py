@@ -75,7 +75,10 @@ class AppServer(ThreadingHTTPServer):
 
     def knows(self, host: str) -> bool:
         """Whether a request's ``Host`` is this machine: a name that another site points at it is not."""
-        name = urlsplit(f"//{host}").hostname or ""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:  # brackets that belong to no address
+            return False
         if is_loopback(self.host):
             return name == "localhost" or is_loopback(name)
         return name in ("localhost", self.host.lower(), socket.gethostname().lower()) or _is_address(name)

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,15 +28,6 @@ _STOP = signal.SIGTERM
 _POINTS, _LINES, _TAIL, _SAMPLES = 300, 12, 64_000, 24
 
 
-@dataclass
-class Running:
-    """A training that goes on: its process, when it began, and whether it was told to end."""
-
-    process: subprocess.Popen
-    began: float
-    stopping: bool = False
-
-
 class Trainings:
     """The trainings in the work folder, one of them running at most.
 
@@ -48,7 +38,8 @@ class Trainings:
 
     def __init__(self, roots: Roots, photos: Photos) -> None:
         self.roots, self.photos = roots, photos
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, subprocess.Popen] = {}
+        self._told: set[int] = set()  # processes that were told to end
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
@@ -105,23 +96,22 @@ class Trainings:
             FieldError: it does not run.
         """
         with self._lock:
-            running = self._running.get(name)
-            if running is None or running.process.poll() is not None:
+            process = self._process(name)
+            if process is None:
                 raise FieldError("training", f"{name} does not run")
-            if not running.stopping:  # a second signal would end it without a checkpoint
-                running.stopping = True
-                running.process.send_signal(_STOP)
+            if process not in self._told:  # a second signal would end it without a checkpoint
+                self._send_stop(name, process)
 
     def close(self) -> None:
-        """Tells all to end and waits for their checkpoints."""
+        """Tells all that this app began to end, and waits for their checkpoints."""
         with self._lock:
-            for running in self._running.values():
-                if running.process.poll() is None and not running.stopping:
-                    running.process.send_signal(_STOP)
+            for name, process in self._running.items():
+                if process.poll() is None and process.pid not in self._told:
+                    self._send_stop(name, process.pid)
             deadline = time.monotonic() + PATIENCE
-            for running in self._running.values():
+            for process in self._running.values():
                 with suppress(subprocess.TimeoutExpired):
-                    running.process.wait(max(0.1, deadline - time.monotonic()))
+                    process.wait(max(0.1, deadline - time.monotonic()))
 
     def progress(self, name: str) -> dict[str, Any]:
         """What the page shows of a training: state, iteration, loss, seconds left, samples, step folders, log."""
@@ -172,8 +162,8 @@ class Trainings:
             raise FieldError("training", f"{name}/{OWN}/{ABOUT} is damaged") from None
 
     def _refuse_second(self) -> None:
-        for name, running in self._running.items():
-            if running.process.poll() is None:
+        for name in {*self._running, *self.names()}:
+            if self._process(name) is not None:
                 raise FieldError("training", f"{name} runs, and only one may at a time; stop it first")
 
     def _launch(self, name: str, resume: bool) -> None:
@@ -183,15 +173,34 @@ class Trainings:
             # a session of its own: Ctrl-C at the app's terminal is the app's to pass on
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                                        start_new_session=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
-        self._running[name] = Running(process, time.monotonic())
+        self._running[name] = process
+        self._told.discard(process.pid)  # a number may come again
+
+    def _process(self, name: str) -> int | None:
+        """The process of a training that goes on, whoever began it: another app, one that was killed, a terminal."""
+        own = self._running.get(name)
+        if own is not None and own.poll() is None:
+            return own.pid
+        from diffkit.engine.lock import holder
+
+        return holder(self.roots.work / name)
+
+    def _send_stop(self, name: str, process: int) -> None:
+        try:
+            os.kill(process, _STOP)
+        except ProcessLookupError:
+            return
+        except PermissionError:
+            raise FieldError("training", f"{name} is a process of another user ({process})") from None
+        self._told.add(process)
 
     def _state(self, name: str, begun: bool, complete: bool) -> str:
-        running = self._running.get(name)
-        if running is not None and running.process.poll() is None:
-            return "stopping" if running.stopping else "running" if begun else "starting"
+        process, own = self._process(name), self._running.get(name)
+        if process is not None:
+            return "stopping" if process in self._told else "running" if begun else "starting"
         if complete:
             return "done"
-        if running is not None and running.process.returncode not in (0, 128 + _STOP, -_STOP):
+        if own is not None and own.returncode not in (0, 128 + _STOP, -_STOP):
             return "failed"
         return "stopped"
 

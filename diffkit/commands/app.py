@@ -43,7 +43,9 @@ def run(args: argparse.Namespace) -> None:
             print(f"The page: {server.url}  (Ctrl-C ends it; a running training is told to write its checkpoint)",
                   flush=True)
             threading.Thread(target=api.load_libraries, daemon=True).start()
-            signal.signal(signal.SIGTERM, _interrupt)
+            for ending in (signal.SIGTERM, signal.SIGHUP):  # the second when its terminal is closed
+                if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup wants it
+                    signal.signal(ending, _interrupt)
             server.serve_forever()
     finally:
         api.close()

@@ -57,6 +57,24 @@ class WorkDirLock:
             self._handle = None
 
 
+def holder(work_dir: str | Path) -> int | None:
+    """The process that trains in a work folder now; None where nobody does, or the system does not say.
+
+    The lock is looked up in Linux's ``/proc/locks`` and not tried, since a training may want it at that moment.
+    """
+    file = Path(work_dir) / _NAME
+    try:
+        inode, owner = str(file.stat().st_ino), file.read_text(encoding="utf-8", errors="replace").strip()
+        locks = Path("/proc/locks").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    for line in locks:  # number: FLOCK ADVISORY WRITE process device:inode from to
+        words = line.split()
+        if len(words) > 5 and words[1] == "FLOCK" and words[4] == owner and words[5].rsplit(":", 1)[-1] == inode:
+            return int(owner)
+    return None
+
+
 def _releaser(reference: "weakref.ref[WorkDirLock]") -> Callable[[], None]:
     """A child (a worker of the data loader) must not keep the lock alive when its parent is killed."""
 

@@ -53,12 +53,15 @@ def test_a_choice(root):
     ({"base": "../outside/step1"}, "Model, base", "lies outside of the folders"),
     ({"base": "/etc"}, "Model, base", "lies outside"), ({"base": "link/step1"}, "Model, base", "lies outside"),
     ({"base": "nobody/here"}, "Model, base", "Start it with --model nobody/here to allow it"),
+    ({"base": "work_dirs/dgo"}, "Model, base", "there is no folder 'work_dirs/dgo'"),
+    ({"base": "dog/step5"}, "Model, base", "there is no folder 'dog/step5'"),
     ({"base": "dog"}, "Model, base", "is no model: .*did you mean '.*step99'"),
     ({"base": "mini-sd", "steps": [{"path": "dog"}]}, "Model, step folder 1, path", "is no step folder"),
     ({"base": "mini-sd", "steps": [{"path": "dog/step9", "weight": 5}]}, "Model, step folder 1, weight", "-4 to 4"),
     ({"base": "mini-sd", "steps": ["dog/step9"]}, "Model, step folder 1", "an object with fields"),
     ({"base": "mini-sd", "steps": [{"path": "dog/step9"}] * 9}, "Model, steps", "given 9; allowed: 8 at most")])
-def test_a_choice_that_is_refused(root, values, field, words):
+def test_a_choice_that_is_refused(root, monkeypatch, values, field, words):
+    monkeypatch.chdir(root.parent)
     with pytest.raises(FieldError, match=words) as caught:
         Models(Roots([root])).choice(values)
     assert caught.value.field == field

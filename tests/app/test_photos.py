@@ -64,8 +64,11 @@ def test_an_empty_set_a_lost_one_and_one_too_many(photos, tmp_path, monkeypatch)
     key = photos.new()
     with pytest.raises(FieldError, match="there is none"):
         photos.copy(key, tmp_path / "kept")
-    with pytest.raises(FieldError, match="drop them again"):
+    with pytest.raises(FieldError, match="there is none"):
+        photos.copy("", tmp_path / "kept")
+    with pytest.raises(FieldError, match="drop them again") as caught:
         photos.add("0" * 16, "a.png", picture())
+    assert caught.value.field == "photo set"  # by which the page knows to send all of them again
     monkeypatch.setattr(module, "MOST_SETS", 2)
     photos.new()
     photos.new()

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import signal
 import threading
 import time
 
@@ -68,7 +69,7 @@ def test_what_can_be_chosen(app):
 
 
 @pytest.mark.parametrize("headers", [
-    {"Host": "evil.example"}, {"Host": "evil.example:7860"}, {"Host": None}, {"Host": "192.168.1.5"},
+    {"Host": "evil.example"}, {"Host": "evil.example:7860"}, {"Host": None}, {"Host": "192.168.1.5"}, {"Host": "[evil"},
     {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec_Fetch_Site": "cross-site"},
     {"Sec_Fetch_Site": "same-site"}, {"X_Diffkit": None}])
 def test_requests_of_other_sites_are_refused(app, headers):
@@ -118,6 +119,12 @@ def test_a_mistake_names_the_field_what_was_given_and_what_is_allowed(app, value
     assert status == 400 and found["error"]["field"] == field and words in found["error"]["message"]
 
 
+def test_a_training_without_photographs_says_what_to_do(app):
+    wish = {"config": "mini_sd_dreambooth_lora", "name": "dog", "photos": ""}  # none was dropped
+    status, _, found = ask(app, "POST", "/api/trainings", wish)
+    assert status == 400 and found["error"] == {"field": "photos", "message": "there is none; drop one or more"}
+
+
 def test_a_fault_of_the_program_is_told_and_the_server_goes_on(app, monkeypatch, capsys):
     monkeypatch.setattr(app.api, "state", lambda: {}["nothing"])
     status, _, found = ask(app, "GET", "/api/state")
@@ -160,6 +167,24 @@ def test_the_command_says_where_the_page_is_and_warns_of_other_hosts(tmp_path, m
     assert (tmp_path / "work_dirs").is_dir()
     assert cli.main(["app", "--port", "0", "--host", "0.0.0.0"]) == 130
     assert "warning: --host 0.0.0.0 lets every machine" in capsys.readouterr().err and served[1][1:] == (True, False)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_trainings_as_ctrl_c_does(tmp_path, monkeypatch, capsys, sent):
+    monkeypatch.chdir(tmp_path)
+    closed = []
+    monkeypatch.setattr(AppServer, "serve_forever", lambda self: signal.raise_signal(sent))
+    monkeypatch.setattr(Api, "load_libraries", lambda self: None)
+    monkeypatch.setattr(Api, "close", lambda self: closed.append(self))
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        assert cli.main(["app", "--port", "0"]) == 130 and len(closed) == 1
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        if sent == signal.SIGHUP:
+            assert cli.main(["app", "--port", "0"]) == 0
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @pytest.mark.parametrize(("arguments", "words"), [

@@ -19,7 +19,7 @@ from tests.app.test_photos import picture
 
 #: Goes over the iterations, logs each, and at its end or at the signal leaves a step folder.
 SCRIPT = """
-import json, pathlib, signal, sys, time
+import fcntl, json, os, pathlib, signal, sys, time
 folder, resume, total = pathlib.Path(sys.argv[1]), sys.argv[2] == "True", int(sys.argv[3])
 stop = []
 signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
@@ -28,6 +28,9 @@ log = folder / ("2" if resume else "1") / "vis_data" / "scalars.json"
 log.parent.mkdir(parents=True)
 iteration = steps[-1] + 1 if resume and steps else 0
 print("begins at", iteration, flush=True)
+lock = (folder / ".lock").open("w")  # as a training does
+fcntl.flock(lock, fcntl.LOCK_EX)
+print(os.getpid(), file=lock, flush=True)
 if (folder / "fail").exists():
     print("error: data_root: nothing there")
     sys.exit(1)
@@ -118,6 +121,25 @@ def test_the_end_of_the_app_stops_trainings_with_a_checkpoint_and_a_new_app_goes
     assert again.progress("dog")["state"] == "stopped" and len(again.progress("dog")["steps"]) == 1
     again.resume("dog")
     until(again, lambda found: found["state"] == "done")
+
+
+def test_a_training_of_another_app_is_known_and_can_be_stopped(made):
+    """Of one that was killed, too: its trainings go on without it."""
+    trainings, key = made
+    trainings.start(wish(iterations=400), key)
+    until(trainings, lambda found: found["iteration"] >= 2)
+    other = Trainings(trainings.roots, trainings.photos)
+    found = other.progress("dog")
+    assert found["state"] == "running" and found["seconds_left"] > 0
+    with pytest.raises(FieldError, match="dog runs, and only one may at a time"):
+        other.start(wish("cat"), key)
+    with pytest.raises(FieldError, match="dog runs, and only one may at a time"):
+        other.resume("dog")
+    other.close()
+    assert other.progress("dog")["state"] == "running"  # it is not this one's
+    other.stop("dog")
+    assert until(other, lambda found: found["state"] != "stopping")["state"] == "stopped"
+    assert len(other.progress("dog")["steps"]) == 1
 
 
 def test_a_failure_is_shown_in_words(made, tmp_path):

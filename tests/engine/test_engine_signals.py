@@ -9,7 +9,7 @@ import pytest
 
 from diffkit.engine.checkpoint import find_latest
 from diffkit.engine.errors import WorkDirBusyError
-from diffkit.engine.lock import WorkDirLock
+from diffkit.engine.lock import WorkDirLock, holder
 from tests.engine.processes import LONG, PATIENCE, context, stuck, stuck_before, train, train_in_group, wait_for
 
 ENDLESS = {
@@ -100,7 +100,9 @@ def test_a_signal_before_the_first_step_ends_at_once(tmp_path, start):
 
 def test_the_lock_is_for_one(tmp_path):
     first, second = WorkDirLock(tmp_path), WorkDirLock(tmp_path)
+    assert holder(tmp_path) is None
     first.acquire()
+    assert holder(tmp_path) == os.getpid()
     with pytest.raises(WorkDirBusyError, match=str(os.getpid())):
         second.acquire()
     reader, writer = os.pipe()
@@ -111,6 +113,7 @@ def test_the_lock_is_for_one(tmp_path):
         os._exit(0)
     os.read(reader, 1)
     first.release()
+    assert holder(tmp_path) is None  # the file and the number in it are still there
     second.check()
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)

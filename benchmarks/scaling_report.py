@@ -32,10 +32,10 @@ def scaling_table(results: Mapping[str, Any]) -> str:
     return (report.table(("", "s of a step", "of the base point's", "its GFLOP, of the base point's", "MB",
                           "of the base point's", "of that a step's own", "s more when a picture comes first"), rows)
             + f"\nA training step of `{setting['config']}` at size `{setting['size']}` with random weights, float32, "
-            f"caches on, inside the real runner. The base point has batch {base['batch']}, {setting['pixels']} px, rank "
+            f"caches on, inside the real runner. The base point: batch {base['batch']}, {setting['pixels']} px, rank "
             f"{base['rank']}, {base['images']} pictures and one process; one value changes at a time. The points of an "
-            f"axis take turns: medians of {'–'.join(map(str, sorted({min(rounds), max(rounds)})))} rounds with the least "
-            "and the most, in processor time of one thread. MB are tensors alive at once, counted: weights, the "
+            f"axis take turns: medians of {'–'.join(map(str, sorted({min(rounds), max(rounds)})))} rounds, with the "
+            "least and the most, in processor time of one thread. MB are tensors alive at once, counted: weights, the "
             "optimizer's state, and the most that a step has besides; of processes it is the peak of the largest one's "
             "resident memory, the program included. Each process has a batch of its own, and its time is that of the "
             "slowest one: two make twice the pictures in a step.\n\n" + report.footer(results["about"]))

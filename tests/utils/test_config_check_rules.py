@@ -43,6 +43,28 @@ def test_latents_are_kept_only_when_they_stay_right():
     assert conflicts(rule, model=model, train_dataloader=training(center_crop=False)) == ["model.cache_latents"]
 
 
+def test_buckets_need_batches_of_one_size_and_sides_of_a_common_step():
+    rule, key = rules.buckets, "train_dataloader"
+
+    def loaded(sampler, batch=4, kind="ConceptDataset", hooks=(), **dataset):
+        loader = dict(sampler=dict(type=sampler), batch_size=batch, dataset=dict(type=kind, **dataset))
+        return conflicts(rule, train_dataloader=loader, custom_hooks=list(hooks))
+
+    assert conflicts(rule) == loaded("DrawSampler") == loaded("BucketSampler", buckets={}) == []
+    assert loaded("DrawSampler", buckets={}) == [f"{key}.sampler"] == loaded("BucketSampler")
+    assert loaded("DrawSampler", 1, buckets={}) == []
+    assert loaded("BucketSampler", kind="TarImageText") == [f"{key}.sampler"]
+    assert loaded("BucketSampler", kind="mine.Data") == [], "it may have item_shapes()"
+    resolutions = {512: [], 500: [1], 32: [1], (512, 768): [], (500, 512, 520): [1, 1]}
+    for given, found in resolutions.items():
+        assert loaded("BucketSampler", buckets={}, resolution=given) == [f"{key}.dataset.resolution"] * len(found)
+    assert loaded("BucketSampler", buckets=dict(step=40), resolution=520) == []
+    assert loaded("BucketSampler", buckets=dict(step=24)) == [f"{key}.dataset.resolution"], "512 is the default"
+    hook = dict(type="QuantizationHook")
+    assert loaded("BucketSampler", buckets={}, hooks=[hook]) == ["custom_hooks.0"]
+    assert loaded("DrawSampler", hooks=[hook]) == []
+
+
 def test_texts_are_kept_only_while_the_encoders_are_frozen():
     rule = cache_rules.text_cache
     assert conflicts(rule, model=dict(cache_text=True, tuners=dict(a=lora()))) == []

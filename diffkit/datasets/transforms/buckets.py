@@ -10,10 +10,10 @@ Size = tuple[int, int]  # height, width
 class AspectBuckets:
     """Sizes of about one number of pixels, and which of them a picture takes.
 
-    A resolution ``r`` stands for ``r * r`` pixels. Its buckets are sizes whose sides are multiples of ``step``: for each
-    short side from ``r`` down the longest other side with at most ``r * r`` pixels, upright and lying, as far as
-    ``max_ratio`` allows. Where the next one would be too long, it is as long as allowed, with at least 3/4 of the pixels.
-    A picture takes the bucket whose shape is nearest to its own, so that as little as can be is cut away.
+    A resolution ``r`` stands for ``r * r`` pixels. Its buckets are sizes whose sides are multiples of ``step``: for
+    each short side from ``r`` down the longest other side with at most ``r * r`` pixels, upright and lying, as far as
+    ``max_ratio`` allows. Where the next one would be too long, it is as long as allowed, if that leaves 3/4 of the
+    pixels. A picture takes the bucket whose shape is nearest to its own, so that as little as can be is cut away.
 
     In a config it is the option ``buckets`` of a dataset, as ``buckets=dict(max_ratio=2.0)``.
 

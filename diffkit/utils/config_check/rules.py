@@ -95,12 +95,17 @@ def buckets(view: View) -> Conflicts:
                    "train_dataloader.dataset.buckets it has to be dict(type=BucketSampler)")
         step, given = sizes.get("step", 64), dataset.get("resolution", 512)
         for side in given if isinstance(given, list | tuple) else [given]:
-            if isinstance(side, int) and isinstance(step, int) and step > 0 and (side < step or side % step):
+            if isinstance(side, int) and isinstance(step, int) and step > 0 and not step % 8 and side % step:
                 yield ("train_dataloader.dataset.resolution",
                        f"must be a multiple of buckets.step, which is {step}, got {side}")
+        for place in ("custom_hooks", "default_hooks"):
+            for key, hook in view.items(place):
+                if type_name(hook) == "QuantizationHook":
+                    yield key, ("QuantizationHook compares pictures of one size: leave it out, or "
+                                "train_dataloader.dataset.buckets")
     elif sorts and type_name(dataset) == "TarImageText":
-        yield ("train_dataloader.sampler", "BucketSampler cannot sort tar shards by shape: take ShardSampler, or unpack "
-               "them into a folder for ImageTextDataset")
+        yield ("train_dataloader.sampler", "BucketSampler cannot sort tar shards by shape: take ShardSampler, or "
+               "unpack them into a folder for ImageTextDataset")
     elif sorts and type_name(dataset) in ("ConceptDataset", "ConceptListDataset", "ImageTextDataset", "HubImageText"):
         yield ("train_dataloader.sampler", "BucketSampler needs buckets: set train_dataloader.dataset.buckets, "
                "as dict(max_ratio=2.0), or take DrawSampler")

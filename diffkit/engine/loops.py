@@ -12,6 +12,7 @@ from diffkit.engine.interrupt import Interrupt
 from diffkit.engine.logs import limit_history, numbers
 from diffkit.engine.nonfinite import culprits
 from diffkit.engine.seeding import derive_seed, seed_everything
+from diffkit.engine.training_mode import TrainingMode
 from diffkit.registry import LOOPS
 
 
@@ -54,6 +55,7 @@ class StepLoop(BaseLoop):
         self.val_interval = val_interval
         self.stop_training = False
         self.interrupt = Interrupt()
+        self._mode = TrainingMode()
 
     @property
     def max_iters(self) -> int:
@@ -116,7 +118,7 @@ class StepLoop(BaseLoop):
         self._seed("data")
         batch = next(batches)
         self._seed("step")  # once more: a loader draws from the generators when it starts
-        self.runner.model.train()
+        self._mode.ensure(self.runner.model)
         self.runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=batch)
         outputs = self._train_step(batch)
         self.interrupt.agree()

@@ -16,6 +16,14 @@ def is_frozen(module: nn.Module) -> bool:
     return not any(parameter.requires_grad for parameter in module.parameters())
 
 
+def floating_dtype(network: nn.Module) -> torch.dtype:
+    """The number format of a network's first floating-point weight, which the ``dtype`` of diffusers is too.
+
+    diffusers looks at every module before it says so, which in a step costs more than many an operation.
+    """
+    return next(parameter.dtype for parameter in network.parameters() if parameter.is_floating_point())
+
+
 def cast_frozen(components: Mapping[str, nn.Module], dtype: str) -> None:
     """Casts the weights that are not trained; those of the VAE stay in float32, where its outputs are finite.
 

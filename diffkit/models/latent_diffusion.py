@@ -19,6 +19,7 @@ from diffkit.models.compiler import UNetCompiler
 from diffkit.models.families.base import Conditioning
 from diffkit.models.frozen import (
     cast_frozen,
+    floating_dtype,
     frozen_tensors,
     is_frozen,
 )
@@ -217,7 +218,8 @@ class LatentDiffusion(BaseModel):
         vae: Any = self.get_submodule("vae")
         device = pixels.device.type
         overflows = torch.get_autocast_dtype(device) == torch.float16  # the VAE of SDXL does, in this format
-        with (torch.no_grad() if self._is_frozen("vae") else nullcontext(),
+        frozen = self.latent_cache is not None or self._is_frozen("vae")
+        with (torch.no_grad() if frozen else nullcontext(),
               torch.autocast(device, enabled=False) if overflows else nullcontext()):
             if self.latent_cache is None or keys is None:
                 posterior = vae.encode(pixels).latent_dist
@@ -255,8 +257,8 @@ class LatentDiffusion(BaseModel):
                 weights: dict[str, Tensor] | None = None) -> Tensor:
         """The UNet's output, in float32; with ``weights`` in the place of its own of the same names."""
         unet: Any = self.get_submodule("unet")
-        inputs = (noisy_latents.to(unet.dtype), timesteps)
-        arguments = conditioning.to(unet.dtype).unet_arguments()
+        dtype = floating_dtype(unet)
+        inputs, arguments = (noisy_latents.to(dtype), timesteps), conditioning.to(dtype).unet_arguments()
         said = unet(*inputs, **arguments) if weights is None else functional_call(unet, weights, inputs, arguments)
         return said.sample.float()
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from diffkit.models.distillers.offload import OffloadedWeights, Place
 from diffkit.models.distillers.recorder import Recorder
 from diffkit.models.families.base import Conditioning
+from diffkit.models.frozen import floating_dtype
 from diffkit.models.step import Step
 from diffkit.utils.pretrained import as_the_user_named, resolve_pretrained
 
@@ -73,7 +74,7 @@ class FrozenTeacher:
 
     def predict(self, noisy_latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The teacher's prediction, [B, C, h, w] in float32."""
-        dtype = self.unet.dtype
+        dtype = floating_dtype(self.unet)
         with torch.inference_mode():
             arguments = conditioning.to(dtype).unet_arguments()
             prediction = self.unet(noisy_latents.to(dtype), timesteps, **arguments).sample.float()

@@ -1,11 +1,11 @@
 """Trainings by diffkit beside the same trainings by another program's scripts.
 
-Each pair is four processes in turn: the peer and diffkit, with N steps and with 3 N. What a step takes is the slope
-between the two, in processor time, so that neither start-up nor other work on the machine counts.
+Each pair is two processes in turn, the peer and diffkit, of 3 N steps. What a step takes is the slope of the process's
+time of the processor between N and 3 N steps, so that neither start-up nor other work on the machine counts.
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -16,13 +16,13 @@ from benchmarks.losses import first_losses
 from benchmarks.methods import METHODS, Method, Setting
 from benchmarks.pictures import draw_folder
 from benchmarks.pipelines import SIZES, save_pipeline
-from benchmarks.process import Slope, Spent, run
+from benchmarks.process import Training, run_training
 from benchmarks.programs import diffkit_command, find_script, own_environment, peer_command, peer_environment
 from diffkit.apis.measure import report
 
 OUT = "docs/results/speed"
 #: Pictures in each folder: so few that all are in the cache after the first steps.
-PICTURES = 3
+PICTURES = 2
 #: Pictures of the class: diffkit draws one at random in each step, and all shall be in the cache after the first.
 CLASSES = 1
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", nargs="+", metavar="NAME", default=list(METHODS),
                         help=f"of {', '.join(METHODS)} (default: all)")
     parser.add_argument("--pairs", type=int, default=5, help="5 or more for a claim (default: %(default)s)")
-    parser.add_argument("--steps", type=int, help="of the shorter run (default: the method's)")
+    parser.add_argument("--steps", type=int, help="N (default: the method's)")
     parser.add_argument("--size", default="proxy", help=f"of the pipeline: {', '.join(SIZES)} (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=1, help="pictures of a step (default: %(default)s)")
     parser.add_argument("--rank", type=int, default=4, help="of adapters (default: %(default)s)")
@@ -68,8 +68,8 @@ def compare(*, peers: Sequence[str | Path], peer_path: Sequence[str | Path] = ()
         peers: folders in which the scripts are looked for, in this order.
         peer_path: folders for the peers' ``PYTHONPATH``.
         methods: of ``table``.
-        pairs: of runs, 1 or more.
-        steps: of the shorter run; None takes the method's.
+        pairs: of processes, 1 or more.
+        steps: N; None takes the method's.
         size: of :data:`~benchmarks.pipelines.SIZES`.
         batch: pictures of a step, those of the class not counted.
         rank: of adapters.
@@ -92,16 +92,21 @@ def compare(*, peers: Sequence[str | Path], peer_path: Sequence[str | Path] = ()
     at = prepare(work_dir, size, batch, rank, seed)
     for name in methods:
         say(f"{table[name].label}: {scripts[name]}")
-        found = compare_method(table[name], scripts[name], at, work_dir / name, pairs, steps, peer_path, say)
-        results: dict[str, Any] = report.read_results(file)  # here: another call may have written meanwhile
-        results.setdefault("methods", {})[name] = {"size": size, "batch": batch, "rank": rank, **found}
-        results["about"] = report.about(command)
-        report.write_results(file, results)
+        for found in compare_method(table[name], scripts[name], at, work_dir / name, pairs, steps, peer_path, say):
+            add_results(file, "methods", name, {"size": size, "batch": batch, "rank": rank, **found}, command)
     results = report.read_results(file)
     text = compare_table(results)
     file.with_suffix(".md").write_text(text, encoding="utf-8")
     write_chart(results, file.with_suffix(".svg"))
     return text
+
+
+def add_results(file: Path, part: str, name: str, found: Mapping[str, Any], command: str) -> None:
+    """Puts one result into the file, which is read anew: another call may have written meanwhile."""
+    results: dict[str, Any] = report.read_results(file)
+    results.setdefault(part, {})[name] = dict(found)
+    results["about"] = report.about(command)
+    report.write_results(file, results)
 
 
 def prepare(work_dir: Path, size: str, batch: int, rank: int, seed: int) -> Setting:
@@ -123,34 +128,31 @@ def prepare(work_dir: Path, size: str, batch: int, rank: int, seed: int) -> Sett
 
 
 def compare_method(method: Method, script: Path, at: Setting, work_dir: Path, pairs: int, steps: int | None,
-                   peer_path: Sequence[str | Path], say: Say) -> dict[str, Any]:
-    """First the losses of one step, then the pairs; what was found, for the results file."""
+                   peer_path: Sequence[str | Path], say: Say) -> Iterator[dict[str, Any]]:
+    """First the losses of one step, then the pairs; what is found so far, for the results file, after each pair."""
     steps = steps or method.steps
-    environment = peer_environment(work_dir.parent, peer_path)
-    losses = first_losses(method, script, at, work_dir, environment)
+    environment = {"peer": peer_environment(work_dir.parent, peer_path), "diffkit": own_environment()}
+    losses = first_losses(method, script, at, work_dir, environment["peer"])
     say(f"  loss of the first step: peer {losses['peer']}, diffkit {losses['diffkit']}")
-
-    def one(program: str, count: int) -> Spent:
-        place = work_dir / program
-        if program == "peer":
-            return run(peer_command(method, script, at, place, count), work_dir / "peer.log", environment)
-        return run(diffkit_command(method, at, place, count), work_dir / "diffkit.log", own_environment())
-
-    slopes: dict[str, list[Slope]] = {"peer": [], "diffkit": []}
+    marks = work_dir / "marks.json"
+    launch = ["--marks", str(marks)]
+    found: dict[str, list[Training]] = {"peer": [], "diffkit": []}
     for number in range(pairs):
-        turn = ("peer", "diffkit") if number % 2 == 0 else ("diffkit", "peer")
-        spent = {(program, count): one(program, count) for count in (steps, 3 * steps) for program in turn}
-        for program in turn:
-            slopes[program].append(Slope(steps, spent[program, steps], spent[program, 3 * steps]))
-        peer, own = slopes["peer"][-1], slopes["diffkit"][-1]
+        for program in ("peer", "diffkit") if number % 2 == 0 else ("diffkit", "peer"):
+            place = work_dir / program
+            command = (peer_command(method, script, at, place, 3 * steps, launch) if program == "peer"
+                       else diffkit_command(method, at, place, 3 * steps, None, launch))
+            found[program].append(
+                run_training(command, work_dir / f"{program}.log", marks, 3 * steps, environment[program]))
+        peer, own = found["peer"][-1], found["diffkit"][-1]
         say(f"  pair {number + 1} of {pairs}: a step {peer.step:.2f} and {own.step:.2f} s, "
             f"ratio {peer.step / own.step:.2f}; fixed {peer.fixed:.1f} and {own.fixed:.1f} s; "
             f"peak {peer.peak_mb or 0:.0f} and {own.peak_mb or 0:.0f} MB")
-    return {"script": method.script, "config": method.config, "steps": steps, "pairs": pairs, "losses": losses,
-            **summary(slopes["peer"], slopes["diffkit"])}
+        yield {"script": method.script, "config": method.config, "steps": steps, "pairs": number + 1,
+               "losses": losses, **summary(found["peer"], found["diffkit"])}
 
 
-def summary(peer: Sequence[Slope], own: Sequence[Slope]) -> dict[str, Any]:
+def summary(peer: Sequence[Training], own: Sequence[Training]) -> dict[str, Any]:
     """Medians over the pairs with their least and most, and every run.
 
     ``ratio`` is peer / diffkit, in processor time of a step; ``fixed_ratio`` and ``peak_ratio`` are diffkit / peer.
@@ -166,6 +168,5 @@ def summary(peer: Sequence[Slope], own: Sequence[Slope]) -> dict[str, Any]:
         over = zip(theirs, ours, strict=True) if key == "ratio" else zip(ours, theirs, strict=True)
         each = [above / below for above, below in over]
         found[key] = {"median": median(each), "least": min(each), "most": max(each)}
-    found["runs"] = {name: [{"short": line.short.as_dict(), "long": line.long.as_dict()} for line in lines]
-                     for name, lines in (("peer", peer), ("diffkit", own))}
+    found["runs"] = {"peer": [each.as_dict() for each in peer], "diffkit": [each.as_dict() for each in own]}
     return found

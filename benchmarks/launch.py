@@ -1,13 +1,15 @@
 """Runs a peer's script, or diffkit, as a user would, with what the comparison needs around it.
 
-``python -m benchmarks.launch [--fixed-draws] [--losses FILE] SCRIPT …`` runs a script; ``-m MODULE …`` a module. A
-script finds ``torchvision.transforms`` even where torchvision is not installed.
+``python -m benchmarks.launch [--fixed-draws] [--losses FILE] [--marks FILE] SCRIPT …`` runs a script, and with
+``-m MODULE …`` a module. A script finds ``torchvision.transforms`` even where torchvision is not installed.
 """
 
 import argparse
+import atexit
 import json
 import runpy
 import sys
+import time
 import types
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -21,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.launch", description=__doc__)
     parser.add_argument("--fixed-draws", action="store_true", help="noise and timesteps are the same in all programs")
     parser.add_argument("--losses", metavar="FILE", help="accelerate's log goes here too, a line of JSON for each step")
+    parser.add_argument("--marks", metavar="FILE", help="processor seconds after each step of the optimizer go here")
     parser.add_argument("-m", dest="module", action="store_true", help="what follows is a module")
     parser.add_argument("rest", nargs=argparse.REMAINDER)
     args = parser.parse_args(argv)
@@ -30,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         fix_draws()
     if args.losses:
         record_losses(Path(args.losses))
+    if args.marks:
+        mark_steps(Path(args.marks))
     sys.argv = [target, *given]
     if args.module:
         runpy.run_module(target, run_name="__main__", alter_sys=True)
@@ -85,6 +90,15 @@ def fix_draws(timestep: int = 500) -> None:
     torch.randint = steps
     torch.rand = lambda *size, **_: torch.full(size or (), 0.75)
     random.choice = lambda choices: choices[0]
+
+
+def mark_steps(file: Path) -> None:
+    """Writes the processor time of this process after each step of an optimizer into a file, at the end."""
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    marks: list[float] = []
+    register_optimizer_step_post_hook(lambda *_: marks.append(time.process_time()))
+    atexit.register(lambda: file.write_text(json.dumps(marks), encoding="utf-8"))
 
 
 def record_losses(file: Path) -> None:

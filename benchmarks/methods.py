@@ -55,7 +55,7 @@ class Method:
         config: of diffkit.
         options: that replace values of the config.
         goal: the least peer time / diffkit time that is asked for; None where nothing is.
-        steps: of the shorter run.
+        steps: N of the comparison.
         same_loss: the two losses of the first step have to agree; where not, ``differs`` says why.
         differs: see ``same_loss``.
         note: what is not as it would be without it.
@@ -69,7 +69,7 @@ class Method:
     config: str
     options: Callable[[Setting], Options]
     goal: float | None
-    steps: int = 5
+    steps: int = 2
     same_loss: bool = True
     differs: str = ""
     note: str = ""
@@ -136,8 +136,7 @@ METHODS: dict[str, Method] = {
         "DreamBooth, LoRA", _DREAMBOOTH, _lora, "stable_diffusion_v15_dreambooth_lora_dog", _own_lora, goal=1.6),
     "lora_prior": Method(
         "DreamBooth, LoRA, prior pictures", _DREAMBOOTH, lambda at: {**_lora(at), **_classes(at)},
-        "stable_diffusion_v15_dreambooth_lora_dog", lambda at: {**_own_lora(at), **_own_classes(at)}, goal=1.7,
-        steps=4),
+        "stable_diffusion_v15_dreambooth_lora_dog", lambda at: {**_own_lora(at), **_own_classes(at)}, goal=1.7),
     "textual_inversion": Method(
         "Textual inversion", "examples/textual_inversion/textual_inversion.py",
         lambda at: {"train_data_dir": at.instances, "placeholder_token": "<dog>", "initializer_token": "a",
@@ -152,22 +151,22 @@ METHODS: dict[str, Method] = {
         note="the script mirrors half of the pictures, diffkit none: a mirrored one is encoded once more"),
     "custom_diffusion": Method(
         "Custom Diffusion, prior pictures", _CUSTOM, lambda at: _custom(at, augment=True),
-        "stable_diffusion_v14_custom_diffusion_cat", lambda at: _own_custom(at, augment=True), goal=1.7, steps=4,
+        "stable_diffusion_v14_custom_diffusion_cat", lambda at: _own_custom(at, augment=True), goal=1.7,
         same_loss=False, differs=_MASK,
         note="with the sizes of the instance drawn anew in every step, as both have it by default: its latents are not "
              "cached"),
     "custom_diffusion_noaug": Method(
         "Custom Diffusion, prior pictures, sizes as they are", _CUSTOM, lambda at: _custom(at, augment=False),
-        "stable_diffusion_v14_custom_diffusion_cat", lambda at: _own_custom(at, augment=False), goal=1.7, steps=4,
+        "stable_diffusion_v14_custom_diffusion_cat", lambda at: _own_custom(at, augment=False), goal=1.7,
         same_loss=False, differs=_MASK, note="`--noaug`, `size_augment=False`"),
     "full_ema": Method(
         "Full fine-tuning, EMA", "examples/text_to_image/train_text_to_image.py",
         lambda at: {**_captioned(at), "use_ema": True}, "stable_diffusion_v15_text_to_image", _own_captioned,
-        goal=1.35, steps=4, hooks=("EMAHook",)),
+        goal=1.35, hooks=("EMAHook",)),
     "kd": Method(
         "Block removal with distillation (segmind)", "distill_training.py",
         lambda at: {**_captioned(at), "distill_level": "sd_small", "prepare_unet": "True", "output_weight": 0.5,
                     "feature_weight": 0.5},
         "stable_diffusion_v15_small",
-        lambda at: {**_own_captioned(at), "model.distiller.dtype": "float32"}, goal=1.45, steps=4),
+        lambda at: {**_own_captioned(at), "model.distiller.dtype": "float32"}, goal=1.45),
 }

@@ -1,5 +1,6 @@
 """One program in a process of its own: what it took of the processor and of memory."""
 
+import json
 import os
 import resource
 import subprocess
@@ -7,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from diffkit.apis.measure.training import resident_bytes
 
@@ -63,31 +65,55 @@ def run(command: Sequence[str], log: Path, environment: Mapping[str, str] | None
 
 
 @dataclass(frozen=True)
-class Slope:
-    """A program's cost as a straight line over its steps: a run of ``steps`` and one of three times as many.
+class Training:
+    """A training of 3 N steps, and its cost as a straight line over them.
 
     Attributes:
-        steps: of the shorter run.
-        short: what it took.
-        long: what the other took.
+        spent: what the whole process took.
+        marks: processor seconds of the process after each step of the optimizer, from its start on.
     """
 
-    steps: int
-    short: Spent
-    long: Spent
+    spent: Spent
+    marks: Sequence[float]
 
     @property
     def step(self) -> float:
-        """Processor seconds of one step more."""
-        return (self.long.cpu_seconds - self.short.cpu_seconds) / (2 * self.steps)
+        """Processor seconds of one step more: the slope between N and 3 N steps."""
+        third = len(self.marks) // 3
+        return (self.marks[-1] - self.marks[third - 1]) / (len(self.marks) - third)
 
     @property
     def fixed(self) -> float:
-        """Processor seconds without any step: loading, and writing the end."""
-        return self.short.cpu_seconds - self.steps * self.step
+        """Processor seconds without any step: loading, the first use of things, and writing the end."""
+        return self.spent.cpu_seconds - len(self.marks) * self.step
 
     @property
     def peak_mb(self) -> float | None:
-        """The larger peak of the two runs."""
-        peaks = (self.short.peak_mb, self.long.peak_mb)
-        return None if None in peaks else max(peaks)  # type: ignore[type-var]
+        """See :class:`Spent`."""
+        return self.spent.peak_mb
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a results file."""
+        return {**self.spent.as_dict(), "marks": list(self.marks)}
+
+
+def run_training(command: Sequence[str], log: Path, marks: Path, steps: int,
+                 environment: Mapping[str, str] | None = None) -> Training:
+    """Runs a training that :mod:`benchmarks.launch` was told to mark.
+
+    Args:
+        command: see :func:`run`.
+        log: see :func:`run`.
+        marks: the file that the launcher writes.
+        steps: of the training, a multiple of 3.
+        environment: see :func:`run`.
+
+    Raises:
+        RuntimeError: it has failed, or its optimizer has not taken as many steps.
+    """
+    marks.unlink(missing_ok=True)
+    spent = run(command, log, environment)
+    found = json.loads(marks.read_text(encoding="utf-8")) if marks.is_file() else []
+    if len(found) != steps:
+        raise RuntimeError(f"{' '.join(map(str, command))}\nhas taken {len(found)} steps of its optimizer, not {steps}")
+    return Training(spent, found)

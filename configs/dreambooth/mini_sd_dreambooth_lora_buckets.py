@@ -7,5 +7,5 @@ with read_base():
 
 from diffkit.datasets import BucketSampler
 
-train_dataloader.update(sampler=dict(type=BucketSampler))
+train_dataloader.update(batch_size=4, sampler=dict(type=BucketSampler))
 train_dataloader.dataset.update(num_images=20, buckets=dict(step=8, max_ratio=1.6))

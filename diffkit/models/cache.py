@@ -66,8 +66,8 @@ class LatentCache:
     def _say_without_key(self) -> None:
         if not self._without_key:
             self._without_key = True
-            print_log("latents of some pictures are not kept, and the VAE runs for them in each step: they have no key, "
-                      "being cut out or changed at random, or their data set gives none", logger="current")
+            print_log("latents of some pictures are not kept, and the VAE runs for them in each step: they have no "
+                      "key, as they are cut out or changed at random, or their data set gives none", logger="current")
 
 
 class TextCache:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from diffkit.datasets.draw import Draw
 from diffkit.datasets.sampler import DrawSampler, draw_seed
+from diffkit.datasets.transforms import Size
 from diffkit.registry import DATA_SAMPLERS
 
 _PHASE, _MEMBERS = 2, 3  # streams of the seed, beside those of DrawSampler
@@ -47,8 +49,10 @@ class BucketSampler(DrawSampler):
                 "(ConceptDataset, ConceptListDataset, ImageTextDataset, HubImageText), or take DrawSampler. Tar shards "
                 "cannot be sorted by shape: unpack them into a folder")
         super().__init__(dataset, seed, shuffle, rank, world_size)
-        sizes = sorted({shape.size for shape in shapes})
-        self.buckets = [np.array([i for i, shape in enumerate(shapes) if shape.size == size]) for size in sizes]
+        members: dict[Size, list[int]] = defaultdict(list)
+        for index, shape in enumerate(shapes):
+            members[shape.size].append(index)
+        self.buckets = [np.array(indices) for _, indices in sorted(members.items())]
         self._counts = np.array([len(bucket) for bucket in self.buckets])
         self._row: list[tuple[int, int]] = []  # of an epoch's batches: the bucket, and the number of its own
         self._digest = hashlib.sha256(json.dumps([shape.size for shape in shapes]).encode()).hexdigest()[:16]

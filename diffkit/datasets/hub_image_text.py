@@ -111,6 +111,13 @@ class HubImageText(Dataset):
         """With buckets, the shape of each item; none without."""
         return self.pictures.item_shapes()
 
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width of the pictures that the model sees, in pixels; with buckets the largest square."""
+        if self.item_shapes():
+            return self.pictures.picture_size()
+        height, width = self[0]["pixel_values"].shape[-2:]
+        return height, width
+
     def summary(self) -> str:
         """What was found, for the table before a training."""
         return self._describe

@@ -79,6 +79,21 @@ def test_rows_become_items(hub):
     assert len(HubImageText("owner/name", resolution=8, num_images=2)) == 2
 
 
+def test_rows_have_buckets(hub):
+    hub.rows = [{"image": noise(i, width, height), "text": "a photo"} for i, (width, height) in enumerate(
+        [(40, 20), (20, 40), (30, 30)])]
+    for _ in range(2):  # the second time nothing is decoded before
+        dataset = HubImageText("owner/name", resolution=[32, 64], buckets={"step": 8}, hflip=0.0)
+        shapes = dataset.item_shapes()
+        assert len(dataset) == len(shapes) == 6 and dataset.picture_size() == (64, 64)
+        assert [shape.original for shape in shapes] == [(20, 40), (40, 20), (30, 30)] * 2
+        for index, shape in enumerate(shapes):
+            item = dataset[Draw(index, 0)]
+            assert tuple(item["pixel_values"].shape[1:]) == shape.size and item["original_size"] == shape.original
+            assert dataset.name_of(item["key"]) == dataset.name_at(index) == f"row {index % 3}"
+    assert HubImageText("owner/name", resolution=8).picture_size() == (8, 8)
+
+
 def test_files_and_pictures_give_the_same_pixels(hub):
     decoded = HubImageText("owner/name", resolution=8, hflip=0.0)[1]["pixel_values"]
     stored(hub, *(encoded(noise(index), "PNG") for index in range(3)))

@@ -7,6 +7,7 @@ from diffkit.engine.optim import OptimWrapper
 from diffkit.engine.optim_constructor import Adam8bit, AdamW8bit, TrainableConstructor
 from diffkit.engine.picture_loop import PictureLoop
 from diffkit.engine.runner import Runner
+from diffkit.engine.sharding import ShardedDataParallel
 
 __all__ = [
     "Adam8bit",
@@ -18,6 +19,7 @@ __all__ = [
     "PostTraining",
     "ResumeError",
     "Runner",
+    "ShardedDataParallel",
     "StepLoop",
     "TrainableConstructor",
     "WorkDirBusyError",

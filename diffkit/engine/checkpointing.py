@@ -225,6 +225,7 @@ def _state(runner: Any, gradients: list[list[Any]], generators: list[Any],
         All tensors but gradients and logs, by name, and what writes everything into a folder that it makes.
     """
     names, wrapper = _names(runner), runner.optim_wrapper
+    order = [names[id(parameter)] for parameter in wrapper.parameters()]
     weights = kept(runner.bare_model.trainable_state())
     optimizer = kept(optimizer_state(wrapper, names))
     hooks = {name: kept(hook.state()) for name, hook in _stateful_hooks(runner).items()}
@@ -249,7 +250,7 @@ def _state(runner: Any, gradients: list[list[Any]], generators: list[Any],
         save_tensors(history, folder / "log.safetensors")
         for name, state in hooks.items():
             save_nest(state, folder / name)
-        save_gradients(wrapper, folder, names, gradients)
+        save_gradients(folder, order, gradients)
         for rank, states in enumerate(generators):
             save_nest(states, folder / f"{_GENERATORS}{rank}")
         (folder / "config.py").write_text(text)

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from diffkit.engine.errors import NonFiniteError
 from diffkit.registry import OPTIM_WRAPPERS
+from diffkit.utils.sharded import gathered
 
 _DTYPES = {None: None, "float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -168,7 +169,7 @@ class OptimWrapper(MMOptimWrapper):
         held = [parameter for parameter in self.parameters() if parameter.grad is not None]
         gradients = [parameter.grad for parameter in held if parameter.grad is not None]
         options = dict(self.clip_grad_kwargs or {})
-        norm = torch.nn.utils.get_total_norm(gradients, options.get("norm_type", 2.0))
+        norm = gathered(torch.nn.utils.get_total_norm(gradients, options.get("norm_type", 2.0)))
         if "max_norm" in options:
             torch.nn.utils.clip_grads_with_norm_(held, options["max_norm"], norm)
         elif options:

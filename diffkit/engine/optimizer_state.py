@@ -11,6 +11,7 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size
 from diffkit.engine.errors import ResumeError, check_keys
 from diffkit.engine.optim import OptimWrapper
 from diffkit.engine.state_io import load_nest, save_nest
+from diffkit.utils.sharded import is_sharded, placed_like
 
 _PROGRESS = ("last_step", "_global_step", "_last_value")
 _GRADIENTS = "gradients_rank"
@@ -68,7 +69,8 @@ def load_optimizer_state(
         group | _options(group, now, changed) | {"params": [order[name] for name in group["params"]]}
         for group, now in zip(saved["param_groups"], fresh, strict=True)
     ]
-    state = {order[name]: value for name, value in saved["state"].items()}
+    own_values = dict(zip(chain(*own), wrapper.parameters(), strict=True))
+    state = {order[name]: _placed(entry, own_values[name]) for name, entry in saved["state"].items()}
     wrapper.optimizer.load_state_dict({"state": state, "param_groups": groups})
     _lay_out_alike(wrapper.optimizer.state)
     if wrapper.base_param_settings is not None and saved["base"] is not None:
@@ -84,6 +86,12 @@ def _lay_out_alike(states: Any) -> None:
             if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
                 if value.stride() != parameter.stride():
                     state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _placed(entry: dict[str, Any], parameter: torch.Tensor) -> dict[str, Any]:
+    """The state of one parameter; of a sharded one what this process keeps."""
+    return {key: placed_like(value, parameter) if is_sharded(parameter) and isinstance(value, torch.Tensor) else value
+            for key, value in entry.items()}
 
 
 def _options(group: dict[str, Any], now: dict[str, Any], changed: Collection[str]) -> dict[str, Any]:
@@ -136,12 +144,17 @@ def gather_gradients(wrapper: OptimWrapper) -> list[list[Any]]:
     """Returns the gradients of an accumulation that is not complete, by rank; all processes must call it."""
     own = [None if parameter.grad is None else parameter.grad.detach().cpu() for parameter in wrapper.parameters()]
     gathered: list[list[Any]] = all_gather_object(own)
-    return gathered
+    return [each for each in gathered if each]  # of a sharded training the first process has all
 
 
-def save_gradients(wrapper: OptimWrapper, folder: Path, names: Names, gathered: list[list[Any]]) -> None:
-    """Writes what ``gather_gradients`` gave, for each process; one that is not finite by its name only."""
-    order = [names[id(parameter)] for parameter in wrapper.parameters()]
+def save_gradients(folder: Path, order: list[str], gathered: list[list[Any]]) -> None:
+    """Writes what ``gather_gradients`` gave, for each process; one that is not finite by its name only.
+
+    Args:
+        folder: takes the files.
+        order: names of the optimizer's parameters.
+        gathered: the gradients.
+    """
     for rank, gradients in enumerate(gathered):
         held = {name: value for name, value in zip(order, gradients, strict=True) if value is not None}
         finite = {name: value for name, value in held.items() if value.isfinite().all()}
@@ -152,14 +165,14 @@ def save_gradients(wrapper: OptimWrapper, folder: Path, names: Names, gathered: 
 def load_gradients(wrapper: OptimWrapper, folder: Path, names: Names) -> int:
     """Puts this process's gradients back, in the parameters' memory layout.
 
-    Where the checkpoint is of another number of processes, each gets the mean over those of then: processes take the
-    mean of their gradients before a step, so that comes to the same.
+    Where the checkpoint is of another number of processes, or of a training that was sharded or is so now, each gets
+    the mean over those of then: processes take the mean of their gradients before a step, so that comes to the same.
 
     Returns:
         How many there are.
     """
     saved = [load_nest(path.with_suffix("")) for path in sorted(folder.glob(f"{_GRADIENTS}*.json"))]
-    if len(saved) == get_world_size():
+    if len(saved) == get_world_size() and not any(map(is_sharded, wrapper.parameters())):
         saved = [load_nest(folder / f"{_GRADIENTS}{get_rank()}")]
     count = 0
     for parameter in wrapper.parameters():
@@ -169,7 +182,7 @@ def load_gradients(wrapper: OptimWrapper, folder: Path, names: Names) -> int:
             parameter.grad = torch.full_like(parameter, torch.nan)
         elif held:
             mean = held[0] if len(saved) == 1 else torch.stack(held).sum(0) / len(saved)
-            parameter.grad = torch.empty_like(parameter).copy_(mean)
+            parameter.grad = torch.empty_like(parameter).copy_(placed_like(mean, parameter))
         count += parameter.grad is not None
     return count
 

@@ -36,6 +36,7 @@ from diffkit.engine.optim_constructor import TrainableConstructor, scale_learnin
 from diffkit.engine.plain_config import plain_config
 from diffkit.engine.resume_checks import once
 from diffkit.engine.seeding import derive_seed, seed_everything
+from diffkit.engine.sharding import is_sharding, shard, whole_state, whole_weights
 from diffkit.engine.trackers import guard_trackers
 from diffkit.registry import RUNNERS
 
@@ -155,7 +156,16 @@ class Runner(MMRunner):
         return loader
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
-        """Moves the model to its device and, with several processes, lets them share gradients."""
+        """Moves the model to its device and, with several processes, lets them share gradients, or weights too.
+
+        Of a model that will be sharded the digest of the frozen weights is taken while they are whole. What trains
+        nothing is not sharded.
+        """
+        if is_sharding(model_wrapper_cfg):
+            if self.distributed and self._train_loop is not None:
+                once(self, "frozen_digest", model.frozen_digest)  # type: ignore[arg-type]
+                return shard(model, model_wrapper_cfg, self.optim_wrapper)
+            model_wrapper_cfg = None
         if not self.distributed or model_wrapper_cfg is not None:
             return super().wrap_model(model_wrapper_cfg, model)
         gpu = int(os.environ["LOCAL_RANK"]) if torch.cuda.is_available() else None
@@ -284,11 +294,15 @@ class Runner(MMRunner):
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
-        """Inside the body the model has the averaged weights, if a hook averages: for samples and exports."""
+        """Inside the body the model has the averaged weights, if a hook averages: for samples and exports.
+
+        Where weights are sharded they are whole inside, and all processes have to enter it.
+        """
         with ExitStack() as stack:
             for hook in self.hooks:
                 if hasattr(hook, "swapped"):
                     stack.enter_context(hook.swapped())
+            stack.enter_context(whole_weights(self.model))
             yield
 
     def save_step(self, background: bool = False, then: Callable[[], Any] = lambda: None) -> Path:
@@ -298,7 +312,9 @@ class Runner(MMRunner):
             background: goes on while it is written; :meth:`finish_saving` waits for it.
             then: called by the first process when the folder stands.
         """
-        return checkpointing.save(self, Path(self.work_dir) / f"step{self.iter}", background, then)
+        self.finish_saving()
+        with whole_state(self):
+            return checkpointing.save(self, Path(self.work_dir) / f"step{self.iter}", background, then)
 
     def finish_saving(self) -> None:
         """Waits for the checkpoint that is written in the background, if any, and raises what went wrong with it.
@@ -309,7 +325,8 @@ class Runner(MMRunner):
 
     def save_checkpoint(self, out_dir: str | Path, filename: str, **_: Any) -> Path:
         """Writes a checkpoint folder where MMEngine would write a pickle: ``iter_10`` for ``iter_10.pth``."""
-        return checkpointing.save(self, Path(out_dir) / filename.removesuffix(".pth"))
+        with whole_state(self):
+            return checkpointing.save(self, Path(out_dir) / filename.removesuffix(".pth"))
 
     def load_or_resume(self) -> None:
         """Goes on from a checkpoint, or takes the trained weights of one, as the config says; once."""

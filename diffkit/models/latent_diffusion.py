@@ -28,6 +28,7 @@ from diffkit.registry import DISTILLERS, FAMILIES, MODELS, OBJECTIVES, PRUNERS, 
 from diffkit.utils.hashes import tensors_sha256
 from diffkit.utils.native_size import native_resolution
 from diffkit.utils.pretrained import as_the_user_named, resolve_pretrained
+from diffkit.utils.sharded import placed_like
 
 #: What a config calls the arguments that name models.
 _KEYS = {"pretrained": "model.pretrained", "vae": "model.vae", "allow_pickle": "model.family.allow_pickle=True"}
@@ -369,7 +370,7 @@ class LatentDiffusion(BaseModel):
         quantizer_state = self.quantizer.state(self).keys() if self.quantizer is not None else set()
         with torch.no_grad():
             for name in own.keys() - quantizer_state:
-                own[name].copy_(state[name])
+                own[name].copy_(placed_like(state[name], own[name]))
         if self.quantizer is not None:
             self.quantizer.load_state(self, {name: state[name] for name in quantizer_state})
 

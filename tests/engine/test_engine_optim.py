@@ -145,7 +145,7 @@ def test_half_done_gradients_come_back_and_what_is_not_finite_by_name_only(tmp_p
     wrapper = wrapper_of(weights, accumulative_counts=4)
     names = {id(weight): f"w{number}" for number, weight in enumerate(weights)}
     ranks = [[torch.tensor([rank, -0.0]), torch.tensor([math.inf, 1.0]), None] for rank in (1.0, 3.0)]
-    save_gradients(wrapper, tmp_path, names, ranks[:processes])
+    save_gradients(tmp_path, [names[id(value)] for value in wrapper.parameters()], ranks[:processes])
     for path in tmp_path.glob("*.safetensors"):
         assert all(value.isfinite().all() for value in load_file(path).values())
     assert load_gradients(wrapper, tmp_path, names) == 2

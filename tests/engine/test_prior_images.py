@@ -56,6 +56,7 @@ def runner_for(dataset, work_dir, step=0):
         train_loop=SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset)),
         work_dir=work_dir,
         bare_model=Painter(),
+        model=None,  # nothing wraps it
         seed=5,
         iter=step,
         logger=logging.getLogger("test"),

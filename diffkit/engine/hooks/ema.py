@@ -1,6 +1,6 @@
 """An average of the trained weights over time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 
 from diffkit.engine.errors import check_keys
 from diffkit.registry import HOOKS
+from diffkit.utils.sharded import own_parts, placed_like
 
 
 @HOOKS.register_module()
@@ -57,7 +58,7 @@ class EMAHook(Hook):
         """One update of the average."""
         self.updates += 1
         weight = 1 - self.current_decay(self.updates)
-        torch._foreach_lerp_(list(self.shadow.values()), list(self._weights.values()), weight)
+        torch._foreach_lerp_(own_parts(self.shadow), own_parts(self._weights), weight)
 
     def current_decay(self, update: int) -> float:
         """Returns the decay of an update, counted from 1."""
@@ -69,9 +70,8 @@ class EMAHook(Hook):
         if not self.shadow:
             yield
             return
-        weights: list[torch.Tensor] = list(self._weights.values())
-        average = list(self.shadow.values())
         with torch.no_grad():
+            weights, average = own_parts(self._weights), own_parts(self.shadow)
             own = [value.detach().clone() for value in weights]
             torch._foreach_copy_(weights, average)
         try:
@@ -79,6 +79,17 @@ class EMAHook(Hook):
         finally:
             with torch.no_grad():
                 torch._foreach_copy_(weights, own)
+
+    @contextmanager
+    def whole(self, weights: dict[str, torch.nn.Parameter], take: Callable[[torch.Tensor], torch.Tensor]
+              ) -> Iterator[None]:
+        """Inside the body it averages ``weights``, which are whole; ``take`` gathers the average."""
+        own = self._weights, self.shadow
+        self._weights, self.shadow = weights, {name: take(value) for name, value in self.shadow.items()}
+        try:
+            yield
+        finally:
+            self._weights, self.shadow = own
 
     def preflight(self, runner: Any) -> list[tuple[str, str]]:
         """A line for the table before the training."""
@@ -100,5 +111,5 @@ class EMAHook(Hook):
             ResumeError: the average is one of other weights.
         """
         check_keys("averaged weights", self._weights, state["shadow"])
-        self.shadow = {name: state["shadow"][name].to(value.device) for name, value in self._weights.items()}
+        self.shadow = {name: placed_like(state["shadow"][name], value) for name, value in self._weights.items()}
         self.updates = state["updates"]

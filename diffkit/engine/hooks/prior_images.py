@@ -13,6 +13,7 @@ from diffkit.datasets.prior import PriorImages, PriorJob, check_recipe, save_pri
 from diffkit.engine.errors import DiskFullError
 from diffkit.engine.files import format_bytes, free_bytes, is_disk_full
 from diffkit.engine.seeding import preserved_randomness
+from diffkit.engine.sharding import whole_weights
 from diffkit.registry import HOOKS
 
 
@@ -96,7 +97,7 @@ class PriorImagesHook(Hook):
         if rank == 0:
             write_recipe(root, recipe)
         teacher = getattr(model, "teacher_shown", nullcontext)
-        with preserved_randomness(), model.sampling(), teacher():
+        with preserved_randomness(), whole_weights(runner.model), model.sampling(), teacher():
             try:
                 generate_prior(model, share(jobs, rank, world_size), root, self.batch_size, self.options)
             except OSError as error:

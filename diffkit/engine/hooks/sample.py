@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.dist import barrier, broadcast_object_list
+from mmengine.dist import all_gather_object, broadcast_object_list
 from mmengine.hooks import Hook
 from PIL import Image
 
@@ -21,8 +21,9 @@ class SampleHook(Hook):
 
     It writes ``samples/step<N>_<i>_<prompt>.png`` with prompt, seed, settings and a hash of the model inside, and
     ``samples/step<N>.png`` with all of them, where N is the number of iterations done: N = 0 is the model before
-    training. The pictures go to the visualizer too. Averaged weights are used if there are any. A failure is
-    reported once; the training goes on, and is the same bit for bit with or without this hook.
+    training. The pictures go to the visualizer too. Of several processes each paints its share of the prompts.
+    Averaged weights are used if there are any. A failure is reported once; the training goes on, and is the same bit
+    for bit with or without this hook.
 
     Args:
         prompts: what to sample, at least one.
@@ -100,11 +101,16 @@ class SampleHook(Hook):
             self._sample_safely(runner, done)
 
     def sample(self, runner: Any, done: int) -> list[Image.Image]:
-        """Samples all prompts and writes the pictures of ``done`` iterations."""
-        images = self.generate(runner)
+        """Samples all prompts, and the first process writes the pictures of ``done`` iterations; all must call it."""
+        with runner.averaged_weights():
+            images = self.generate(runner)
+            if runner.rank == 0:
+                self._write(runner, images, self._texts(runner, done), done)
+        return images
+
+    def _write(self, runner: Any, images: list[Image.Image], texts: list[dict[str, Any]], done: int) -> None:
         folder = Path(runner.work_dir) / "samples"
         folder.mkdir(exist_ok=True)
-        texts = self._texts(runner, done)
         for path, image, text in zip(self._paths(folder, done), images, texts, strict=True):
             save_png(image, path, text)
         grid = self._grid(images, done)
@@ -112,7 +118,6 @@ class SampleHook(Hook):
         about = {**shared, "prompts": self.prompts, "seeds": self.seeds}
         save_png(grid, folder / f"step{done:06d}.png", about)
         runner.visualizer.add_image("samples", np.asarray(grid), step=done)
-        return images
 
     def _grid(self, images: list[Image.Image], done: int) -> Image.Image:
         """The pictures in one row, and the untrained model's above them."""
@@ -124,29 +129,47 @@ class SampleHook(Hook):
         return picture_grid(images, captions, columns=len(self.prompts))
 
     def generate(self, runner: Any) -> list[Image.Image]:
-        """Samples all prompts from the live model, without a trace in it or in the random generators."""
-        model = runner.bare_model
-        images: list[Image.Image] = []
-        with preserved_randomness(), runner.averaged_weights(), model.sampling():
-            for first in range(0, len(self.prompts), self.batch_size):
-                part = slice(first, first + self.batch_size)
-                images += model.generate(self.prompts[part], seeds=self.seeds[part], **self.settings)
+        """Samples all prompts from the live model, without a trace in it or in the random generators.
+
+        Each process paints its share; all must call it, and all get the pictures.
+        """
+        own: dict[int, Image.Image] = {}
+        failure: Exception | None = None
+        with preserved_randomness(), runner.averaged_weights(), runner.bare_model.sampling():
+            try:
+                own = self._paint(runner.bare_model, range(runner.rank, len(self.prompts), runner.world_size))
+            except Exception as error:  # the other processes wait for this one's share
+                failure = error
+        shares = all_gather_object((own, failure and f"{type(failure).__name__}: {failure}"))
+        if failure is not None:
+            raise failure
+        for _, fault in shares:
+            if fault is not None:
+                raise RuntimeError(f"in another process: {fault}")
+        images = {number: image for share, _ in shares for number, image in share.items()}
+        return [images[number] for number in range(len(self.prompts))]
+
+    def _paint(self, model: Any, numbers: Sequence[int]) -> dict[int, Image.Image]:
+        """The pictures of some of the prompts, by the number of the prompt."""
+        images: dict[int, Image.Image] = {}
+        for first in range(0, len(numbers), self.batch_size):
+            part = numbers[first : first + self.batch_size]
+            prompts, seeds = [self.prompts[i] for i in part], [self.seeds[i] for i in part]
+            images.update(zip(part, model.generate(prompts, seeds=seeds, **self.settings), strict=True))
         return images
 
     def _sample_safely(self, runner: Any, done: int) -> None:
-        if runner.rank == 0:
-            try:
-                images = self.sample(runner, done)
-                if done == 0:
-                    self._base = images
-            except Exception as error:
-                if not self._warned:
-                    runner.logger.warning(
-                        f"Sampling failed after {done} iterations, the training goes on (further failures "
-                        f"are not reported): {type(error).__name__}: {error}"
-                    )
-                self._warned = True
-        barrier()
+        try:
+            images = self.sample(runner, done)
+            if done == 0:
+                self._base = images
+        except Exception as error:
+            if not self._warned and runner.rank == 0:
+                runner.logger.warning(
+                    f"Sampling failed after {done} iterations, the training goes on (further failures "
+                    f"are not reported): {type(error).__name__}: {error}"
+                )
+            self._warned = True
 
     def _paths(self, folder: Path, done: int) -> list[Path]:
         return [folder / f"step{done:06d}_{i}_{slug(prompt)}.png" for i, prompt in enumerate(self.prompts)]

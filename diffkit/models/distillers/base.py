@@ -1,13 +1,14 @@
 """A distiller compares the student with a teacher on the same noisy latents, timesteps and text."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from diffkit.models.step import Step
+from diffkit.utils.sharded import ShardedNetwork
 
 if TYPE_CHECKING:
     from diffkit.models.latent_diffusion import LatentDiffusion
@@ -49,6 +50,10 @@ class Distiller(nn.Module, ABC):
     @abstractmethod
     def losses(self, step: Step) -> dict[str, Tensor]:
         """Runs the teacher on the step and returns terms named ``loss_*``, each a scalar."""
+
+    def shard(self, spread: Callable[[nn.Module], ShardedNetwork]) -> None:
+        """Lets ``spread`` share the weights of a teacher out over the processes; there are none, by default."""
+        return
 
     @contextmanager
     def shown(self, model: "LatentDiffusion") -> Iterator[None]:

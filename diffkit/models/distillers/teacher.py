@@ -13,6 +13,7 @@ from diffkit.models.families.base import Conditioning
 from diffkit.models.frozen import floating_dtype
 from diffkit.models.step import Step
 from diffkit.utils.pretrained import as_the_user_named, resolve_pretrained
+from diffkit.utils.sharded import ShardedNetwork
 
 if TYPE_CHECKING:
     from diffkit.models.latent_diffusion import LatentDiffusion
@@ -35,6 +36,7 @@ class FrozenTeacher:
         self.unet: Any = unet.requires_grad_(False).eval()
         for parameter in unet.parameters():  # to() of diffusers warns at each call
             parameter.data = parameter.data.to(dtype)
+        self._sharded: ShardedNetwork | None = None
         self._offloaded = None if offload is None else OffloadedWeights(unet, offload)
 
     @classmethod
@@ -64,6 +66,8 @@ class FrozenTeacher:
         """Bytes of its weights that are in memory at once, on the device that it runs on."""
         if self._offloaded is not None:
             return self._offloaded.largest
+        if self._sharded is not None:
+            return self._sharded.local_bytes
         return sum(parameter.nbytes for parameter in self.unet.parameters())
 
     def run(self, step: Step, layers: Iterable[str]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -79,6 +83,14 @@ class FrozenTeacher:
             arguments = conditioning.to(dtype).unet_arguments()
             prediction = self.unet(noisy_latents.to(dtype), timesteps, **arguments).sample.float()
         return prediction.clone()  # tensors of inference mode cannot be kept for the backward pass; their copies can
+
+    def shard(self, spread: Callable[[nn.Module], ShardedNetwork]) -> None:
+        """Lets ``spread`` share the weights out over the processes; from then on all of them must call it together."""
+        self._sharded = spread(self.unet)
+
+    def whole(self) -> nn.Module:
+        """The network to paint with, on its own; all processes must call this where the weights are shared out."""
+        return self.unet if self._sharded is None else self._sharded.gather()
 
     def apply(self, move: Callable[[Tensor], Tensor]) -> None:
         """Does to the weights what is done to the model's: moves them to a device."""

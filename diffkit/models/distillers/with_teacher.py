@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffkit.models.distillers.base import Distiller
 from diffkit.models.distillers.offload import Place
 from diffkit.models.distillers.teacher import FrozenTeacher
 from diffkit.utils.device import DTYPES
+from diffkit.utils.sharded import ShardedNetwork, shown
 
 if TYPE_CHECKING:
     from diffkit.models.latent_diffusion import LatentDiffusion
@@ -50,6 +51,10 @@ class TeacherDistiller(Distiller):
             raise RuntimeError(f"{type(self).__name__}: there is no teacher yet; take_teacher comes first.")
         return self._teacher
 
+    def shard(self, spread: Callable[[nn.Module], ShardedNetwork]) -> None:
+        if self._teacher is not None:
+            self._teacher.shard(spread)
+
     @property
     def resident_bytes(self) -> int:
         """Bytes of the teacher's weights that are in memory at once, on the device that it runs on."""
@@ -60,12 +65,8 @@ class TeacherDistiller(Distiller):
         if self._teacher is None:
             yield
             return
-        student = model.get_submodule("unet")
-        model.add_module("unet", self._teacher.unet)
-        try:
+        with shown(model, "unet", self._teacher.whole()):
             yield
-        finally:
-            model.add_module("unet", student)
 
     def frozen_tensors(self) -> Mapping[str, Tensor]:
         return {} if self._teacher is None else self._teacher.tensors()

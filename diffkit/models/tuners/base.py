@@ -19,7 +19,13 @@ class Tuner(ABC):
 
     Args:
         component: the name of a component: ``unet``, ``vae``, ``text_encoder`` or ``text_encoder_2``.
+
+    Attributes:
+        can_shard: whether what it trains may be spread over processes (``ShardedDataParallel``): its parameters are
+            those of the network, it keeps none of them, and what it adds is called as a module.
     """
+
+    can_shard = False
 
     def __init__(self, component: str) -> None:
         self.component = component

@@ -35,6 +35,8 @@ class CrossAttentionTuner(FullTuner):
             written file, not the training.
     """
 
+    can_shard = False  # it keeps its parameters
+
     def __init__(self, train: str = "kv", detach_first_token: bool = True, compression: float | None = None) -> None:
         if train not in PATTERNS:
             raise ValueError(f"CrossAttentionTuner: train is {train!r}; it must be one of {', '.join(PATTERNS)}.")

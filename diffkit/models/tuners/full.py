@@ -25,6 +25,8 @@ class FullTuner(Tuner):
             ``attn2\\.to_[kv]\\.`` are the keys and values of cross-attention.
     """
 
+    can_shard = True
+
     def __init__(self, component: str = "unet", pattern: str = ".*") -> None:
         super().__init__(component)
         try:

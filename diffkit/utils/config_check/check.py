@@ -21,6 +21,7 @@ from diffkit.utils.config_check.places import ConfigFiles, read_config_files
 from diffkit.utils.config_check.roles import role_of
 from diffkit.utils.config_check.rules import RULES, View, type_name
 from diffkit.utils.config_check.safe import read_safely
+from diffkit.utils.config_check.sharding import sharded_weights  # noqa: F401  adds itself to the rules
 from diffkit.utils.config_check.signatures import Signature
 from diffkit.utils.config_check.source import forget_sources
 from diffkit.utils.config_check.walk import Walker

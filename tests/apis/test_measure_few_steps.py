@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from safetensors.torch import load_file
 
 from diffkit.apis.measure import consistency, teacher_memory
 from diffkit.models.families.unet_configs import SD15
@@ -17,7 +18,10 @@ def test_consistency_is_measured_before_and_after(sd_folder, tmp_path, monkeypat
     arguments = dict(seeds=[0, 1], n=2, steps=[2, 1], pretrained=str(sd_folder), cfg_options=SMALL,
                      work_dir=tmp_path / "runs", out=tmp_path / "found", command="the command", say=lambda line: None)
     text = consistency.measure_consistency(variants=["lora"], **arguments)
+    state = load_file(tmp_path / "runs" / "lora" / "seed0" / "step0" / "state" / "model.safetensors")
     found = json.loads((tmp_path / "found.json").read_text())
+    assert {name.partition(".")[0] for name in state} == {"unet", "distiller"}
+    assert found["runs"]["lora"]["0"]["trained"] == sum(value.numel() for value in state.values()) // 2
     assert {name: set(shares) for name, shares in found["before"].items()} == {
         "dpm": {"1", "2", "3"}, "lcm": {"1", "2"}}
     assert set(found["runs"]) == {"lora"} and set(found["runs"]["lora"]) == {"0", "1"}

@@ -98,9 +98,11 @@ def what_it_left(step: Path) -> dict[str, int]:
     """
     from safetensors.torch import load_file
 
+    from diffkit.models.distillers.consistency import AVERAGE
     from diffkit.utils.step_folder import read_step_folder
 
-    trained = sum(tensor.numel() for tensor in load_file(step / "state" / "model.safetensors").values())
+    trained = sum(tensor.numel() for name, tensor in load_file(step / "state" / "model.safetensors").items()
+                  if not name.startswith(f"distiller.{AVERAGE}"))  # an average is not trained
     folder = read_step_folder(step)
     if folder is None:
         raise ValueError(f"{step} holds nothing that can be loaded")

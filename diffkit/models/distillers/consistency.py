@@ -18,6 +18,9 @@ from diffkit.registry import DISTILLERS, LOSSES
 if TYPE_CHECKING:
     from diffkit.models.latent_diffusion import LatentDiffusion
 
+#: How the names of the averages begin in a checkpoint's state.
+AVERAGE = "average_"
+
 
 @DISTILLERS.register_module()
 class ConsistencyDistiller(TeacherDistiller):
@@ -71,7 +74,7 @@ class ConsistencyDistiller(TeacherDistiller):
             name: value for name, value in model.get_submodule("unet").named_parameters() if value.requires_grad}
         if self.target_decay:
             for number, value in enumerate(self._trained().values()):
-                self.register_buffer(f"average_{number}", value.detach().clone())
+                self.register_buffer(f"{AVERAGE}{number}", value.detach().clone())
         self._encode = lambda: model.family.encode_text(model.parts, [""])
         self._schedule: Any = model.noise_scheduler
         model.sample_with(few_step_scheduler(model.noise_scheduler))
@@ -99,7 +102,7 @@ class ConsistencyDistiller(TeacherDistiller):
         if not self.target_decay:
             return None
         trained = self._trained()
-        averages = [self.get_buffer(f"average_{number}") for number in range(len(trained))]
+        averages = [self.get_buffer(f"{AVERAGE}{number}") for number in range(len(trained))]
         torch._foreach_lerp_(averages, list(trained.values()), 1 - self.target_decay)
         return dict(zip(trained, averages, strict=True))
 

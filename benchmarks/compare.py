@@ -25,6 +25,8 @@ OUT = "docs/results/speed"
 PICTURES = 2
 #: Pictures of the class: diffkit draws one at random in each step, and all shall be in the cache after the first.
 CLASSES = 1
+#: What is measured: the methods beside the scripts; diffkit beside a bare loop; checkpoints; pictures.
+PARTS = ("trainings", "overhead", "checkpoint", "sampling")
 
 Say = Callable[[str], None]
 
@@ -37,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="folders with packages that the scripts import and diffkit does not need (datasets)")
     parser.add_argument("--methods", nargs="+", metavar="NAME", default=list(METHODS),
                         help=f"of {', '.join(METHODS)} (default: all)")
+    parser.add_argument("--parts", nargs="+", metavar="NAME", default=list(PARTS),
+                        help=f"of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--pairs", type=int, default=5, help="5 or more for a claim (default: %(default)s)")
     parser.add_argument("--steps", type=int, help="N (default: the method's)")
     parser.add_argument("--size", default="proxy", help=f"of the pipeline: {', '.join(SIZES)} (default: %(default)s)")
@@ -50,15 +54,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Runs the command and prints the table."""
     command = " ".join(["python -m benchmarks compare --peer", *(f"<{Path(peer).name}>" for peer in args.peer)])
-    print(compare(peers=args.peer, peer_path=args.peer_path, methods=args.methods, pairs=args.pairs,
-                  steps=args.steps, size=args.size, batch=args.batch, rank=args.rank, seed=args.seed,
+    print(compare(peers=args.peer, peer_path=args.peer_path, methods=args.methods, parts=args.parts,
+                  pairs=args.pairs, steps=args.steps, size=args.size, batch=args.batch, rank=args.rank, seed=args.seed,
                   work_dir=args.work_dir, out=args.out, command=command))
 
 
 def compare(*, peers: Sequence[str | Path], peer_path: Sequence[str | Path] = (),
-            methods: Sequence[str] = tuple(METHODS), pairs: int = 5, steps: int | None = None, size: str = "proxy",
-            batch: int = 1, rank: int = 4, seed: int = 0, work_dir: str | Path = "work_dirs/compare",
-            out: str | Path = OUT, command: str = "python -m benchmarks compare", say: Say = print,
+            methods: Sequence[str] = tuple(METHODS), parts: Sequence[str] = PARTS, pairs: int = 5,
+            steps: int | None = None, size: str = "proxy", batch: int = 1, rank: int = 4, seed: int = 0,
+            work_dir: str | Path = "work_dirs/compare", out: str | Path = OUT,
+            command: str = "python -m benchmarks compare", say: Say = print,
             table: Mapping[str, Method] = METHODS) -> str:
     """Compares methods, writes ``<out>.json`` after each, ``<out>.md`` and a chart, and returns the table.
 
@@ -68,6 +73,7 @@ def compare(*, peers: Sequence[str | Path], peer_path: Sequence[str | Path] = ()
         peers: folders in which the scripts are looked for, in this order.
         peer_path: folders for the peers' ``PYTHONPATH``.
         methods: of ``table``.
+        parts: of :data:`PARTS`.
         pairs: of processes, 1 or more.
         steps: N; None takes the method's.
         size: of :data:`~benchmarks.pipelines.SIZES`.
@@ -85,20 +91,40 @@ def compare(*, peers: Sequence[str | Path], peer_path: Sequence[str | Path] = ()
         RuntimeError: a program has failed.
     """
     report.check_names("--methods", methods, table)
+    report.check_names("--parts", parts, PARTS)
     if pairs < 1:
         raise ValueError(f"--pairs must be at least 1, got {pairs}")
-    scripts = {name: find_script(peers, table[name].script) for name in methods}
+    scripts = {name: find_script(peers, table[name].script) for name in methods if "trainings" in parts}
     work_dir, file = Path(work_dir).resolve(), Path(out).with_suffix(".json")
     at = prepare(work_dir, size, batch, rank, seed)
-    for name in methods:
+    for name in methods if "trainings" in parts else ():
         say(f"{table[name].label}: {scripts[name]}")
         for found in compare_method(table[name], scripts[name], at, work_dir / name, pairs, steps, peer_path, say):
             add_results(file, "methods", name, {"size": size, "batch": batch, "rank": rank, **found}, command)
+    for part, name, found in _own_parts(parts, peers, at, work_dir, pairs, say):
+        add_results(file, part, name, {"size": size, **found}, command)
     results = report.read_results(file)
     text = compare_table(results)
     file.with_suffix(".md").write_text(text, encoding="utf-8")
     write_chart(results, file.with_suffix(".svg"))
     return text
+
+
+def _own_parts(parts: Sequence[str], peers: Sequence[str | Path], at: Setting, work_dir: Path, pairs: int, say: Say
+               ) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """What is measured within this process: (part, name, what was found), one after the other."""
+    from benchmarks import overhead, validation
+
+    if "overhead" in parts:
+        say("A step beside a bare loop's")
+        yield "overhead", "lora", overhead.measure_overhead(at, work_dir / "overhead", 4 * pairs, say)
+    for name in ("lora", "full_ema") if "checkpoint" in parts else ():
+        say(f"Checkpoints: {METHODS[name].label}")
+        yield "checkpoint", name, overhead.measure_checkpoint(name, at, work_dir / "checkpoint", pairs, say)
+    if "sampling" in parts:
+        say("Pictures during a training")
+        script = find_script(peers, validation.SCRIPT)
+        yield "sampling", "lora", validation.measure_sampling(script, at, work_dir / "sampling", pairs, say)
 
 
 def add_results(file: Path, part: str, name: str, found: Mapping[str, Any], command: str) -> None:

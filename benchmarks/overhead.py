@@ -110,7 +110,7 @@ def measure_checkpoint(name: str, at: Setting, work_dir: Path, rounds: int, say:
         for _ in range(rounds):
             steps.append(_timed(step))
             saves.append(_timed(runner.save_step))
-    found: dict[str, Any] = {"interval": interval, "seconds": {}}
+    found: dict[str, Any] = {"interval": interval, "rounds": rounds, "seconds": {}}
     for place, clock in enumerate(("cpu", "clock")):
         one = median(each[place] for each in steps)
         shares = [each[place] / (interval * one) for each in saves]

@@ -1,5 +1,6 @@
 """Pictures drawn by code: the data of the benchmarks. What they show is of no account, but they do not repeat."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ def draw_picture(side: int, seed: int) -> Image.Image:
 
 
 def draw_folder(folder: str | Path, count: int, side: int, seed: int = 0, captions: bool = False) -> Path:
-    """Fills a folder with ``count`` pictures and returns it; pictures of an earlier call are replaced.
+    """Fills a folder with ``count`` pictures and returns it; what was there is removed.
 
     Args:
         folder: made where it is not there.
@@ -31,7 +32,8 @@ def draw_folder(folder: str | Path, count: int, side: int, seed: int = 0, captio
         captions: also write ``metadata.csv`` with ``file_name`` and ``text``, which diffkit and ``datasets`` read.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     lines = ["file_name,text"]
     for number in range(count):
         name = f"{number:03d}.png"

@@ -1,10 +1,12 @@
 """The page in a real browser: paint, compare, train from photographs, stop, go on, and paint with the result."""
 
+import sys
 import threading
 
 import pytest
 from PIL import Image, ImageDraw
 
+from diffkit.app import trainings
 from diffkit.app.api import Api
 from diffkit.app.roots import Roots
 from diffkit.app.server import AppServer
@@ -110,15 +112,78 @@ def test_paint_and_save(app, page, tmp_path):
     assert page.screenshot(tmp_path / "painted.png").stat().st_size > 20_000
 
 
-def test_a_mistake_is_shown_and_the_page_goes_on(page):
-    fill(page, "paint-form", steps=900)
+def mistake(page):
+    """What the page says of a mistake, once it has looked at everything, and the field that it marks."""
     click(page, "paint")
-    text = page.wait_for("document.querySelector('#paint-form > .error').textContent")
-    assert text == "Steps: given '900'; allowed: numbers from 1 to 200"
-    assert page.value("document.querySelector('[name=steps]').getAttribute('aria-invalid')") == "true"
+    page.wait_for("!document.getElementById('paint').disabled")
+    marked = page.value("[...document.querySelectorAll('[aria-invalid]')].map(e => e.name || e.className)")
+    assert page.value("document.activeElement.getAttribute('aria-invalid')") == "true"  # and so it can be seen
+    return page.value("document.querySelector('#paint-form > .error').textContent"), marked
+
+
+def test_a_mistake_is_shown_and_costs_no_pictures(page):
     fill(page, "paint-form", steps=2, pictures=1)
     click(page, "paint")
     finished(page, 1)
+    fill(page, "paint-form", steps=900)
+    assert mistake(page) == ("Steps: given '900'; allowed: numbers from 1 to 200", ["steps"])
+    assert page.value(SHOWN) == 1
+    fill(page, "paint-form", steps=2, width=100)
+    text, marked = mistake(page)
+    assert text.startswith("Width: given 100; allowed: multiples of 8") and marked == ["width"]
+    fill(page, "paint-form", width="")
+    page.value("""(() => { const select = document.querySelector('#model-a select'); select.value = 'other';
+        select.dispatchEvent(new Event('change')); })()""")
+    page.value("document.querySelector('#model-a .path').value = '/etc'")
+    text, marked = mistake(page)
+    assert text.startswith("Model, base: '/etc' lies outside of the folders") and marked == ["path"]
+    page.value("document.querySelector('#model-a select').value = 'mini-sd'")
+    click(page, "tab-compare")
+    for _ in range(2):  # the first row stays empty, and is not sent
+        page.value("document.querySelector('#model-b .plain').click()")
+    page.value("""(() => { const select = document.querySelectorAll('#model-b .row select')[1]; select.value = 'other';
+        select.dispatchEvent(new Event('change')); })()""")
+    page.value("document.querySelectorAll('#model-b .row .path')[1].value = 'nothing'")
+    text, marked = mistake(page)
+    assert text.startswith("Model B, step folder 1, path: there is no folder 'nothing'") and marked == ["path"]
+    assert page.value(SHOWN) == 1
+
+
+def press(browser, key, code):
+    for kind in ("keyDown", "keyUp"):
+        browser.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code,
+                     text="\r" if key == "Enter" else "")
+
+
+def test_a_picture_is_enlarged_by_the_keyboard(page):
+    fill(page, "paint-form", steps=2, pictures=1)
+    click(page, "paint")
+    finished(page, 1)
+    page.value("document.querySelector('#result figure img').focus()")
+    press(page, "Enter", 13)
+    page.wait_for("document.getElementById('large').open")
+    press(page, "Escape", 27)
+    page.wait_for("!document.getElementById('large').open")
+    assert page.value("document.activeElement === document.querySelector('#result figure img')")
+
+
+def test_a_training_that_fails_is_shown_and_its_photographs_stay(app, page, tmp_path, monkeypatch):
+    words = "error: model.pretrained 'nobody/model' is not there"
+    monkeypatch.setattr(trainings, "train_command", lambda *_: [
+        sys.executable, "-c", f"import time; print('Loading', flush=True); time.sleep(2); exit({words!r})"])
+    click(page, "tab-train")
+    page.wait_for("!document.querySelector('[name=config]').disabled")
+    page.choose_files("#photos", photographs(tmp_path / "photos", 2))
+    page.wait_for("document.querySelectorAll('#thumbs img').length == 2")
+    app.api.photos._sets.clear()  # as after a new start of the app
+    fill(page, "train-form", name="fails")
+    click(page, "train")
+    page.wait_for("document.querySelector('.now')?.innerText.includes('Loading')")
+    page.wait_for("document.querySelector('.state').textContent == 'failed'")
+    assert page.value("document.querySelector('#train-form > .error').textContent") == ""
+    assert page.value("document.querySelector('.now .error').textContent") == words
+    assert app.api.progress("fails")["photos"] == 2
+    assert page.value("!!document.getElementById('training-resume')")
 
 
 def test_compare(page):

@@ -22,9 +22,9 @@ export async function ask(path, values, raw) {
     throw { field: "", message: "The app does not answer." };
   }
   document.getElementById("lost").hidden = true;
-  const found = await answer.json().catch(() => ({ error: { field: "", message: `status ${answer.status}` } }));
-  if (found.error) throw found.error;
-  return found;
+  const found = await answer.json().catch(() => null);
+  if (!answer.ok || found === null) throw found?.error ?? { field: "", message: `status ${answer.status}` };
+  return found;  // a training has an "error" of its own, which is no fault of the question
 }
 
 /** Makes an element with properties and children. */
@@ -43,8 +43,13 @@ export function showFault(form, fault) {
   if (!fault) return;
   const name = fault.field && fault.field !== "request" ? fault.field : "";
   place.textContent = name ? `${name[0].toUpperCase()}${name.slice(1)}: ${fault.message}` : fault.message ?? `${fault}`;
-  const field = form.querySelector(`[data-field="${CSS.escape(name)}"]`);
-  if (field) { field.setAttribute("aria-invalid", "true"); field.focus?.(); }
+  const fields = [...form.querySelectorAll(`[data-field="${CSS.escape(name)}"]`)].filter(each => !each.hidden);
+  const field = fields.at(-1);  // the path of another folder comes after the list
+  if (field) {
+    field.closest("details")?.setAttribute("open", "");
+    field.setAttribute("aria-invalid", "true");
+    field.focus();
+  }
   place.scrollIntoView({ block: "nearest" });
 }
 
@@ -57,9 +62,12 @@ export function valuesOf(form) {
 
 /** A picture that opens large; small ones keep their pixels. */
 export function figure(source, caption) {
-  const image = make("img", { src: source, alt: caption, loading: "lazy" });
+  const image = make("img", { src: source, alt: caption, loading: "lazy", tabIndex: 0, role: "button" });
   image.addEventListener("load", () => image.classList.toggle("pixels", image.naturalWidth <= 128));
   image.addEventListener("click", () => enlarge(image, caption));
+  image.addEventListener("keydown", event => {
+    if (event.key === "Enter" || event.key === " ") { event.preventDefault(); enlarge(image, caption); }
+  });
   return make("figure", {}, image, make("figcaption", { textContent: caption }));
 }
 

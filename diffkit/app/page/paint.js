@@ -22,7 +22,7 @@ export function setMode(chosen) {
   mode = chosen;
   const compare = mode === "compare";
   document.getElementById("model-b").hidden = !compare;
-  models.a.heading.textContent = compare ? "Model A" : "Model";
+  models.a.rename(compare ? "Model A" : "Model");
   form.elements.columns.closest("label").hidden = compare;
   button.textContent = compare ? "Compare" : "Paint";
 }
@@ -44,6 +44,7 @@ function fitGuidance(base) {
 async function paint() {
   showFault(form, null);
   const values = valuesOf(form), compare = mode === "compare";
+  const before = [...result.childNodes];  // come back where no new pictures come
   Object.assign(values, compare ? { a: models.a.read(), b: models.b.read() } : { model: models.a.read() });
   button.disabled = true;
   cancel.hidden = false;
@@ -57,10 +58,10 @@ async function paint() {
       job = await ask(`/api/jobs/${running}`);
     }
     if (job.state === "failed") throw { field: "", message: job.error };
-    if (job.state === "cancelled") result.replaceChildren(make("p", { className: "empty", textContent: "Cancelled." }));
+    if (job.state === "cancelled") result.replaceChildren(...before);
     else show(job, values, compare);
   } catch (fault) {
-    result.replaceChildren(make("p", { className: "empty", textContent: "No pictures: see the message." }));
+    result.replaceChildren(...before);
     showFault(form, fault);
   } finally {
     running = null;
@@ -74,7 +75,7 @@ function progress() {
   result.replaceChildren(words, bar);
   if (matchMedia("(max-width: 52rem)").matches) result.scrollIntoView({ block: "nearest" });
   return { show(job) {
-    words.textContent = job.state === "waiting" ? `waiting: ${job.ahead} before this one` : job.doing || "beginning";
+    words.textContent = job.ahead ? `waiting: ${job.ahead} before this one` : job.doing || "beginning";
     bar.value = job.share;
   } };
 }

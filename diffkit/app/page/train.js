@@ -44,21 +44,33 @@ async function add(files) {
     try {
       if (file.size > offer.limits.bytes)
         throw { message: `${file.name} has ${file.size} bytes; allowed: ${offer.limits.bytes} at most` };
-      set ??= (await ask("/api/photos", {})).photos;
-      const photo = await ask(`/api/photos/${set}?name=${encodeURIComponent(file.name)}`, file, true);
+      const photo = await renewed(() => send(file));
       thumbs.append(thumb(file, photo.name));
     } catch (fault) { faults.push(fault.message); }
   }
   if (faults.length) showFault(form, { field: "photos", message: faults.join("\n") });
 }
 
+async function send(file) {
+  set ??= (await ask("/api/photos", {})).photos;
+  return ask(`/api/photos/${set}?name=${encodeURIComponent(file.name)}`, file, true);
+}
+
+/** Does something with the photographs; an app that was started anew has none, and gets them again before that. */
+async function renewed(work) {
+  try { return await work(); } catch (fault) { if (fault.field !== "photo set") throw fault; }
+  set = null;
+  for (const item of thumbs.children) item.name = (await send(item.file)).name;
+  return work();
+}
+
 function thumb(file, name) {
   const url = URL.createObjectURL(file);
   const remove = make("button", { type: "button", textContent: "✕" });
   remove.setAttribute("aria-label", `Remove ${file.name}`);
-  const item = make("li", {}, make("img", { src: url, alt: file.name, title: file.name }), remove);
+  const item = make("li", { file, name }, make("img", { src: url, alt: file.name, title: file.name }), remove);
   remove.addEventListener("click", async () => {
-    await ask(`/api/photos/${set}/${name}/remove`, {}).catch(() => {});
+    await ask(`/api/photos/${set}/${item.name}/remove`, {}).catch(() => {});
     URL.revokeObjectURL(url);
     item.remove();
   });
@@ -70,7 +82,7 @@ async function start() {
   const button = document.getElementById("train");
   button.disabled = true;
   try {
-    const { training } = await ask("/api/trainings", { ...valuesOf(form), photos: set ?? "" });
+    const { training } = await renewed(() => ask("/api/trainings", { ...valuesOf(form), photos: set ?? "" }));
     watch(training);
   } catch (fault) { showFault(form, fault); } finally { button.disabled = false; }
 }
@@ -156,7 +168,9 @@ function now(found) {
   if (found.seconds_left !== null) words.push(`about ${span(found.seconds_left)} left`);
   const bar = make("progress", { max: found.iterations });
   if (found.state !== "starting") bar.value = found.iteration;
+  const doing = found.state === "starting" ? found.log.at(-1) : null;
   return [make("p", { textContent: words.join(" · ") }), bar,
+          ...(doing ? [make("p", { className: "soft doing", textContent: doing })] : []),
           ...(found.error ? [make("p", { className: "error", textContent: found.error })] : [])];
 }
 

@@ -23,7 +23,7 @@ DEMO_DIR ?= work_dirs/$(DEMO)
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
-SOURCES := diffkit tools tests configs docs setup.py
+SOURCES := diffkit tools tests benchmarks configs docs setup.py
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test faults lint docs mini-sd mini-sdxl clean distclean
@@ -88,7 +88,7 @@ mini-sdxl: $(VENV)/.stamp-dev
 
 clean:
 	rm -rf build dist *.egg-info docs/_build .pytest_cache .mypy_cache .ruff_cache
-	find diffkit tools tests configs -name __pycache__ -type d -prune -exec rm -rf {} +
+	find diffkit tools tests benchmarks configs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
 	rm -rf $(VENV) diffkit/.mim

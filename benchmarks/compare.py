@@ -20,7 +20,7 @@ from benchmarks.process import Training, run_training
 from benchmarks.programs import diffkit_command, find_script, own_environment, peer_command, peer_environment
 from diffkit.apis.measure import report
 
-OUT = "docs/results/speed"
+OUT, PLOT = "docs/results/speed", "docs/images/speed.svg"
 #: Pictures in each folder: so few that all are in the cache after the first steps.
 PICTURES = 2
 #: Pictures of the class: diffkit draws one at random in each step, and all shall be in the cache after the first.
@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     parser.add_argument("--work-dir", default="work_dirs/compare", help="(default: %(default)s)")
     parser.add_argument("--out", default=OUT, help="results, without suffix (default: %(default)s)")
+    parser.add_argument("--plot", default=PLOT, help="the drawing (default: %(default)s)")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -56,13 +57,13 @@ def main(args: argparse.Namespace) -> None:
     command = " ".join(["python -m benchmarks compare --peer", *(f"<{Path(peer).name}>" for peer in args.peer)])
     print(compare(peers=args.peer, peer_path=args.peer_path, methods=args.methods, parts=args.parts,
                   pairs=args.pairs, steps=args.steps, size=args.size, batch=args.batch, rank=args.rank, seed=args.seed,
-                  work_dir=args.work_dir, out=args.out, command=command))
+                  work_dir=args.work_dir, out=args.out, plot=args.plot, command=command))
 
 
 def compare(*, peers: Sequence[str | Path], peer_path: Sequence[str | Path] = (),
             methods: Sequence[str] = tuple(METHODS), parts: Sequence[str] = PARTS, pairs: int = 5,
             steps: int | None = None, size: str = "proxy", batch: int = 1, rank: int = 4, seed: int = 0,
-            work_dir: str | Path = "work_dirs/compare", out: str | Path = OUT,
+            work_dir: str | Path = "work_dirs/compare", out: str | Path = OUT, plot: str | Path = PLOT,
             command: str = "python -m benchmarks compare", say: Say = print,
             table: Mapping[str, Method] = METHODS) -> str:
     """Compares methods, writes ``<out>.json`` after each, ``<out>.md`` and a chart, and returns the table.
@@ -82,6 +83,7 @@ def compare(*, peers: Sequence[str | Path], peer_path: Sequence[str | Path] = ()
         seed: of both programs.
         work_dir: for pipelines, pictures, and what the runs write.
         out: path of the results without suffix.
+        plot: path of the drawing, an SVG file.
         command: what the results say they were made by.
         say: called with lines of progress.
         table: the methods that there are.
@@ -106,7 +108,7 @@ def compare(*, peers: Sequence[str | Path], peer_path: Sequence[str | Path] = ()
     results = report.read_results(file)
     text = compare_table(results)
     file.with_suffix(".md").write_text(text, encoding="utf-8")
-    write_chart(results, file.with_suffix(".svg"))
+    write_chart(results, Path(plot))
     return text
 
 

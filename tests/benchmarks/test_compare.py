@@ -64,7 +64,7 @@ def test_slopes_are_compared_and_written_after_each_method(toy, tmp_path):
     out.parent.mkdir()
     (out.with_suffix(".json")).write_text(json.dumps({"methods": {"kept": {"of": "before"}}}))
     text = compare(peers=[tmp_path / "peer"], methods=["lora"], parts=["trainings"], pairs=2, size="tiny",
-                   work_dir=tmp_path / "work", out=out, say=lambda line: None, table=toy)
+                   work_dir=tmp_path / "work", out=out, plot=tmp_path / "speed.svg", say=lambda line: None, table=toy)
     found = json.loads(out.with_suffix(".json").read_text())["methods"]
     assert found["kept"] == {"of": "before"}
     values = found["lora"]
@@ -74,7 +74,7 @@ def test_slopes_are_compared_and_written_after_each_method(toy, tmp_path):
     assert [len(run["marks"]) for run in values["runs"]["peer"]] == [6, 6]
     assert "| DreamBooth, LoRA | 0.0" in text and "≥ 1.6 | yes | 2 |" in text
     assert out.with_suffix(".md").read_text() == text
-    assert "DreamBooth, LoRA" in out.with_suffix(".svg").read_text()
+    assert "DreamBooth, LoRA" in (tmp_path / "speed.svg").read_text()
 
 
 def test_the_slope_is_that_from_n_to_3_n_steps_and_the_rest_is_fixed():

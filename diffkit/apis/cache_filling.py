@@ -42,7 +42,7 @@ def fill_caches(config: "str | Path | Config", *, cfg_options: dict[str, Any] | 
 
     seed = int(cfg.get("randomness", {}).get("seed") or 0)
     seed_everything(derive_seed(seed, "data"))
-    loader = Runner.build_dataloader(cfg.train_dataloader, seed=seed)
+    loader: Any = Runner.build_dataloader(cfg.train_dataloader, seed=seed)
     seed_everything(derive_seed(seed, "model"))
     model: Any = MODELS.build(cfg.model).to(choose_device())
     kind = cfg.optim_wrapper.get("dtype")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -95,7 +95,7 @@ def vae_identity(model: "LatentDiffusion") -> dict[str, Any]:
     """All that latents depend on besides the pixels: the VAE's encoder, by class, settings and weights."""
     vae: Any = model.get_submodule("vae")
     settings = {key: value for key, value in vae.config.items() if not key.startswith("_") and key not in _AFTERWARDS}
-    weights = {name: value for name, value in model.weights_of("vae").items() if name.startswith(_ENCODER)}
+    weights = ((name, value) for name, value in model.weights_of("vae") if name.startswith(_ENCODER))
     return {"network": type(vae).__qualname__, "settings": _sha256(settings), "weights": _digest(weights)}
 
 
@@ -124,14 +124,8 @@ def _tokenizer(tokenizer: Any) -> str:
     return _sha256([rules, tokenizer.model_max_length, tokenizer.pad_token, placeholders(tokenizer)])
 
 
-def _digest(weights: Mapping[str, Tensor]) -> str:
-    return tensors_sha256(_named(weights))
-
-
-def _named(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    for name in sorted(weights):
-        value = weights[name]
-        yield f"{name} {list(value.shape)} {value.dtype}", value.reshape(-1)
+def _digest(weights: Iterable[tuple[str, Tensor]]) -> str:
+    return tensors_sha256((f"{name} {list(value.shape)} {value.dtype}", value.reshape(-1)) for name, value in weights)
 
 
 def _sha256(value: Any) -> str:

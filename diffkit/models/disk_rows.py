@@ -136,7 +136,7 @@ class DiskRows:
 def tensor_key(value: Tensor) -> str:
     """A hash of a tensor's shape, number format and values: the key of a picture as the encoder sees it."""
     digest = hashlib.sha256(f"{list(value.shape)} {value.dtype}".encode())
-    digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
+    digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from diffkit.export.artifacts import Artifact, PipelineArtifact
 from diffkit.export.size import export_bytes
+from diffkit.export.writer import holds_pipeline
 from diffkit.models.activations import ActivationMemory
 from diffkit.models.caching import Caches, Keep
 from diffkit.models.compiler import UNetCompiler
@@ -24,6 +25,8 @@ from diffkit.models.frozen import (
     is_frozen,
 )
 from diffkit.models.generation import GenerationSettings, generate
+from diffkit.models.offload import Place
+from diffkit.models.resting import RestingParts
 from diffkit.registry import DISTILLERS, FAMILIES, MODELS, OBJECTIVES, PRUNERS, QUANTIZERS, TUNERS
 from diffkit.utils.hashes import tensors_sha256
 from diffkit.utils.native_size import native_resolution
@@ -60,6 +63,8 @@ class LatentDiffusion(BaseModel):
             ``"disk"`` for later trainings too.
         cache_text: keep the states of prompts, while the text encoders are frozen; the same.
         cache_folder: where that lies on disk; None is the user's cache folder.
+        offload: where the weights of the frozen VAE and text encoders wait until these run, which caches make rare:
+            ``"disk"``, or ``"cpu"``, which saves memory on another device; None keeps them in memory.
         vae: another folder or hub id for the VAE.
         generation: default settings of :meth:`generate`.
         data_preprocessor: MMEngine's; moves batches to the device.
@@ -70,8 +75,8 @@ class LatentDiffusion(BaseModel):
                  prior_loss_weight: float = 1.0, gradient_checkpointing: bool | Literal["auto"] = False,
                  compile: dict | None = None, memory_format: Literal["channels_last"] | None = None,
                  frozen_dtype: str = "auto", cache_latents: Keep = True, cache_text: Keep = True,
-                 cache_folder: str | None = None, vae: str | None = None, generation: dict | None = None,
-                 data_preprocessor: dict | None = None) -> None:
+                 cache_folder: str | None = None, offload: Place | None = None, vae: str | None = None,
+                 generation: dict | None = None, data_preprocessor: dict | None = None) -> None:
         super().__init__(data_preprocessor)
         if prior_loss_weight < 0:
             raise ValueError(f"prior_loss_weight is {prior_loss_weight}; it must be 0 or more.")
@@ -109,7 +114,9 @@ class LatentDiffusion(BaseModel):
         if self.compiler is not None:
             self.compiler.apply(self.get_submodule("unet"), self.recording(), bool(gradient_checkpointing))
         caches = Caches(self, cache_latents, cache_text, cache_folder)
-        self.latent_cache, self.text_cache, self._cache_rows = caches.latents, caches.text, caches.rows
+        self._resting = RestingParts(self, offload)
+        self.latent_cache, self.text_cache = caches.latents, caches.text
+        self._cache_rows = [*caches.rows, *self._resting.rows()]
         self.train()
 
     def _take_parts(self, parts: dict[str, Any]) -> None:
@@ -175,9 +182,11 @@ class LatentDiffusion(BaseModel):
     def _is_frozen(self, name: str) -> bool:
         return is_frozen(self.get_submodule(name))
 
-    def weights_of(self, name: str) -> Mapping[str, Tensor]:
-        """Parameters and buffers of a component, by their names in it."""
-        return self.get_submodule(name).state_dict()
+    def weights_of(self, name: str) -> Iterator[tuple[str, Tensor]]:
+        """Names and values of a component's parameters and buffers, sorted; what rests is read when its turn comes."""
+        part = self.get_submodule(name)
+        for key, tensor in sorted((*part.named_parameters(), *part.named_buffers()), key=lambda pair: pair[0]):
+            yield key, self._resting.value(name, key, tensor)
 
     def cache_rows(self) -> list[tuple[str, str]]:
         """What is kept of the encoders' outputs, and where, or why not: a name and a text each."""
@@ -378,7 +387,8 @@ class LatentDiffusion(BaseModel):
         """SHA-256 over names and values of the frozen weights and of a teacher's, hexadecimal."""
         taught = {} if self.distiller is None else {"teacher": self.distiller.frozen_tensors()}
         owners = {**frozen_tensors(self.components), **taught}
-        return tensors_sha256((f"{owner}.{name}", tensor) for owner, tensors in owners.items()
+        return tensors_sha256((f"{owner}.{name}", self._resting.value(owner, name, tensor))
+                              for owner, tensors in owners.items()
                               for name, tensor in sorted(tensors.items()))
 
     def artifacts(self) -> list[Artifact]:
@@ -388,7 +398,9 @@ class LatentDiffusion(BaseModel):
 
     def export_bytes(self) -> int:
         """About how many bytes the files of :meth:`artifacts` take."""
-        return export_bytes(self._planned_artifacts(), {**self._other_parts, **self.components})
+        planned = self._planned_artifacts()
+        resting = self._resting.nbytes if holds_pipeline(planned) else 0
+        return resting + export_bytes(planned, {**self._other_parts, **self.components})
 
     def _planned_artifacts(self) -> list[Artifact]:
         found = [tuner.artifact(self) for tuner in self.tuners.values()

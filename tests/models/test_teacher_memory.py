@@ -5,7 +5,7 @@ import torch
 
 from diffkit.evaluation.memory import PeakBytes
 from diffkit.models import LatentDiffusion
-from diffkit.models.distillers.offload import OffloadedWeights
+from diffkit.models.offload import OffloadedWeights
 
 OUTPUT = {"loss_output": {"weight": 0.5}}
 BOTH = {**OUTPUT, "loss_feature": {"weight": 0.25, "pairs": "sd_small"}}
@@ -61,7 +61,7 @@ def test_a_teacher_whose_weights_wait_says_the_same_bit_for_bit(sd_folder, place
 
 def test_the_file_of_the_weights_goes_with_the_teacher(sd_folder, tmp_path):
     model = build(sd_folder, offload="disk")
-    waiting = tmp_path / "cache" / "teachers"
+    waiting = tmp_path / "cache" / "offloaded"
     assert len(list(waiting.rglob("*.safetensors"))) == 1
     model.distiller._teacher = None
     assert list(waiting.iterdir()) == []

@@ -15,8 +15,8 @@ from diffkit.models.step import Step
 from diffkit.utils.hashes import tensors_sha256
 
 if TYPE_CHECKING:
-    from diffkit.models.distillers.offload import Place
     from diffkit.models.latent_diffusion import LatentDiffusion
+    from diffkit.models.offload import Place
 
 
 class BankedTeacher:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from diffkit.models.distillers.offload import OffloadedWeights, Place
 from diffkit.models.distillers.recorder import Recorder
 from diffkit.models.families.base import Conditioning
 from diffkit.models.frozen import floating_dtype
+from diffkit.models.offload import OffloadedWeights, Place
 from diffkit.models.step import Step
 from diffkit.utils.pretrained import as_the_user_named, resolve_pretrained
 from diffkit.utils.sharded import ShardedNetwork

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from diffkit.models.distillers.base import Distiller
-from diffkit.models.distillers.offload import Place
 from diffkit.models.distillers.teacher import FrozenTeacher
+from diffkit.models.offload import Place
 from diffkit.utils.device import DTYPES
 from diffkit.utils.sharded import ShardedNetwork, shown
 
@@ -23,7 +23,7 @@ class TeacherDistiller(Distiller):
     Args:
         teacher: None is a frozen copy of the UNet, taken before it is changed; or the name of another pipeline.
         dtype: number format of the teacher's weights.
-        offload: where its weights wait, see :class:`~diffkit.models.distillers.offload.OffloadedWeights`.
+        offload: where its weights wait, see :class:`~diffkit.models.offload.OffloadedWeights`.
     """
 
     def __init__(self, teacher: str | None, dtype: str, offload: Place | None = None) -> None:

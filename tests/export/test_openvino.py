@@ -1,6 +1,7 @@
 """A UNet in OpenVINO's format: its integers are kept and computed with, and nothing wrong comes out in silence."""
 
 import json
+import warnings
 
 import pytest
 import torch
@@ -144,7 +145,9 @@ def test_a_wrong_shape_never_leaves_it(sd):
 def test_layers_that_would_be_floats_are_told(sd, tmp_path):
     """A model that was converted from floats has no integer layers, whatever its description says."""
     torch.manual_seed(0)
-    written = write_openvino(UNet2DConditionModel(**SD), tmp_path / "float")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", torch.jit.TracerWarning)  # nothing that a user could do something about
+        written = write_openvino(UNet2DConditionModel(**SD), tmp_path / "float")
     path = written / "openvino.json"
     info = json.loads(path.read_text())
     assert info["integer_layers"] == 0 and OpenVINOUNet(written, threads=1).executed["int8"] == 0

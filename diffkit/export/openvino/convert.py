@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,8 @@ def _converted(library: Any, network: nn.Module, examples: dict[str, Tensor]) ->
     level = log.level
     log.setLevel(logging.ERROR)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the tracer: what it takes for constant is constant here
             return library.convert_model(PlainCall(network), example_input=tuple(examples.values()), input=wanted)
     finally:
         log.setLevel(level)

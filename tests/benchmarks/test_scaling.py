@@ -19,7 +19,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def axes(folder: Path) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scaling, "AXES", {"batch": (1, 2), "rank": (2, 8, 14)})
+        patch.setattr(scaling, "AXES", {"batch": (1, 2), "rank": (4, 8)})
         return {axis: scaling.axis_points(axis, "tiny", 1, folder) for axis in scaling.AXES}
 
 
@@ -31,11 +31,11 @@ def test_a_step_of_twice_the_pictures_is_twice_the_work(axes: dict[str, Any]) ->
 
 
 def test_adapters_add_work_and_memory_by_their_rank(axes: dict[str, Any]) -> None:
-    two, eight, fourteen = (axes["rank"][name] for name in ("2", "8", "14"))
-    assert fourteen["flops"] - eight["flops"] == eight["flops"] - two["flops"] > 0
-    for kind in ("weights", "state"):
-        assert fourteen["bytes"][kind] - eight["bytes"][kind] == pytest.approx(
-            eight["bytes"][kind] - two["bytes"][kind], rel=1e-6)
+    four, eight = (axes["rank"][name] for name in ("4", "8"))
+    added = eight["bytes"]["weights"] - four["bytes"]["weights"]  # as much as the four that were there
+    assert eight["flops"] > four["flops"]
+    assert four["bytes"]["state"] == pytest.approx(2 * added, rel=0.01)  # AdamW has two averages of each weight
+    assert eight["bytes"]["state"] == pytest.approx(4 * added, rel=0.01)
 
 
 def test_the_base_point_is_what_others_are_compared_with(axes: dict[str, Any]) -> None:
@@ -68,6 +68,7 @@ def test_one_process_says_what_it_took(folder: Path, tmp_path: Path) -> None:
     assert found["peak_rss"] > 10_000_000
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_is_told_of(tmp_path: Path) -> None:
     options = tmp_path / "options.json"
     options.write_text(json.dumps({"train_dataloader.batch_sice": 1}))

@@ -12,11 +12,13 @@ class TrainingMode:
     """
 
     def __init__(self) -> None:
-        self._modes: list[tuple[nn.Module, bool]] = []
+        self._modules: list[nn.Module] = []
+        self._modes: list[bool] = []
 
     def ensure(self, model: nn.Module) -> None:
         """Puts the modules of a model into their modes, if they are not in them."""
-        known = self._modes and self._modes[0][0] is model
-        if not known or any(module.training is not mode for module, mode in self._modes):
+        known = self._modules and self._modules[0] is model
+        if not known or [module.training for module in self._modules] != self._modes:
             model.train()
-            self._modes = [(module, module.training) for module in model.modules()]
+            self._modules = list(model.modules())
+            self._modes = [module.training for module in self._modules]

@@ -15,7 +15,7 @@ _HARMLESS = re.compile(
     r"|train_dataloader\.(num_workers|persistent_workers|prefetch_factor|pin_memory|timeout)$"
     r"|model\.generation(\.|$)|optim_wrapper\.max_skipped$"
 )
-_CACHE = re.compile(r"model\.cache_(latents|text|folder)$")
+_CACHE = re.compile(r"model\.(cache_(latents|text|folder)|offload)$")
 _HOOK = re.compile(r"((?:default|custom)_hooks\.[^.]+)\.")
 #: Hooks of MMEngine that look at a training and do not touch it.
 _ONLOOKERS = ("RuntimeInfoHook", "IterTimerHook", "LoggerHook", "ProfilerHook", "EmptyCacheHook", "CheckpointHook")

@@ -29,6 +29,7 @@ def flat(**changes):
         {"val_cfg": {"type": "ValLoop"}},
         {"model.generation": {"guidance_scale": 2.0}},
         {"model.cache_latents": "disk"},
+        {"model.offload": "disk"},
         {"model.cache_folder": "elsewhere", "model.cache_text": "disk"},
         {"visualizer": {"type": "Visualizer"}},
     ],

@@ -116,12 +116,12 @@ def test_latents_on_disk_are_shared(done):
 _SHORT = {"train_cfg.max_iters": 2, "optim_wrapper.accumulative_counts": 1, "custom_hooks": [],
           "train_dataloader.dataset.num_class_images": 0, "train_dataloader.dataset.class_prompt": None}
 _BF16 = _SHORT | {"optim_wrapper.dtype": "bfloat16"}
-_TEXT = _SHORT | {  # of the UNet a part is trained, and what is not has fewer bits
+_TEXT = _BF16 | {  # of the UNet a part is trained, and what is not has fewer bits
     "model.tuners": {"_delete_": True, "text": {"type": "FullTuner", "component": "text_encoder"},
                      "unet": {"type": "FullTuner", "pattern": "attn"}},
     "model.gradient_checkpointing": True, "model.frozen_dtype": "bfloat16", "model.distiller": None}
 _JUMPS = _SHORT | {
-    "model.distiller": {"_delete_": True, "type": "ConsistencyDistiller", "dtype": "bfloat16"},
+    "model.distiller": {"_delete_": True, "type": "ConsistencyDistiller"},
     "model.objective": {"type": "Denoising", "loss_weight": 0.0, "timesteps": {"type": "GridTimesteps"}}}
 PAIRS = {"bfloat16": (_BF16, _BF16), "a text encoder, checkpointing": (_TEXT, _TEXT), "two passes": (_JUMPS, _JUMPS),
          "gathered in bfloat16": (_BF16, _BF16 | {"model.gradient_checkpointing": True,
@@ -141,7 +141,7 @@ def others(tmp_path_factory):
 @pytest.mark.parametrize("name", PAIRS)
 def test_other_trainings_are_those_of_whole_weights(others, name):
     whole, sharded = (logged(others / f"{name}, {kind}") for kind in ("whole", "sharded"))
-    rounding = 2e-2 if "gathered" in name else 1e-5  # biases and norms are rounded too, which autocast does not do
+    rounding = 1e-5 if name == "two passes" else 2**-8  # of bfloat16; kernels sum up in their own order
     assert whole.keys() == sharded.keys() == {1, 2}
     for step, row in whole.items():
         for key in ("loss", "grad_norm"):

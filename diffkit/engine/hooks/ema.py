@@ -37,6 +37,7 @@ class EMAHook(Hook):
         self.updates = 0
         self.shadow: dict[str, torch.Tensor] = {}
         self._weights: dict[str, torch.nn.Parameter] = {}
+        self._is_shown = False
 
     def before_run(self, runner: Any) -> None:
         """Finds the weights."""
@@ -66,19 +67,21 @@ class EMAHook(Hook):
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
-        """Inside the body the model has the averaged weights; then its own, bit for bit."""
-        if not self.shadow:
+        """Inside the body the model has the averaged weights; then its own, bit for bit. In itself it does nothing."""
+        if not self.shadow or self._is_shown:
             yield
             return
         with torch.no_grad():
             weights, average = own_parts(self._weights), own_parts(self.shadow)
             own = [value.detach().clone() for value in weights]
             torch._foreach_copy_(weights, average)
+        self._is_shown = True
         try:
             yield
         finally:
             with torch.no_grad():
                 torch._foreach_copy_(weights, own)
+            self._is_shown = False
 
     @contextmanager
     def whole(self, weights: dict[str, torch.nn.Parameter], take: Callable[[torch.Tensor], torch.Tensor]

@@ -25,7 +25,7 @@ def scaling_table(results: Mapping[str, Any]) -> str:
                 f"{ratio['median']:.2f} ({ratio['least']:.2f}–{ratio['most']:.2f})",
                 f"{point['flops'] / base['flops']:.2f}" if "flops" in point else "-",
                 f"{size / 1e6:,.0f}", f"{size / _bytes(base):.2f}", _step_bytes(point),
-                f"{point['seconds_per_image']:.2f}" if axis in ("images", "resolution") else ""))
+                f"{point['seconds_per_image']:.2f}" if axis == "images" else ""))
     setting = results["setting"]
     base = setting["base"]
     rounds = {len(point["cpu_seconds"]) for points in results["axes"].values() for point in points.values()}

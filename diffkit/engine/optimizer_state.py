@@ -83,9 +83,9 @@ def _lay_out_alike(states: Any) -> None:
     """Gives values of weights the memory layout of their weights: fused optimizers read both side by side."""
     for parameter, state in states.items():
         for name, value in state.items():
-            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
-                if value.stride() != parameter.stride():
-                    state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+            alike = isinstance(value, torch.Tensor) and value.shape == parameter.shape
+            if alike and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _placed(entry: dict[str, Any], parameter: torch.Tensor) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def measure(work_dir: Path, asynchronous: bool, width: int = WIDTH) -> list[tuple[float, float]]:
-    """The stalls of one training but for its last save, which is waited for: seconds by the clock, and of the thread."""
+    """The stalls of one training but for its last save, which is waited for: seconds by the clock and of the thread."""
     runner = Runner.from_cfg(config(work_dir, asynchronous, width))
     hook = next(hook for hook in runner.hooks if hasattr(hook, "max_keep_ckpts"))
     save, found = hook.save, []

@@ -24,9 +24,9 @@ class ActivationMemory:
 
     ``auto`` measures instead of guessing: in the first step the bytes that are kept for the backward pass are counted
     as they come. Where they pass what is free, the pass is broken off, checkpointing is switched on, and the step
-    begins again with the same random numbers. Of what is free a fifth is left alone, and room for gradients, Adam's state and
-    an average of the weights. Larger batches that come later are not foreseen. Where the system does not say what is
-    free, it is switched on.
+    begins again with the same random numbers. Of what is free a fifth is left alone, and room for gradients, Adam's
+    state and an average of the weights. Larger batches that come later are not foreseen. Where the system does not say
+    what is free, it is switched on.
 
     Args:
         policy: True, False, or ``auto``.

@@ -5,9 +5,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import Any, Literal
 
 import torch
-from diffusers import DiffusionPipeline
-from mmengine.model import BaseModel
-from PIL import Image
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -22,14 +19,12 @@ from diffkit.models.frozen import (
     cast_frozen,
     floating_dtype,
     frozen_tensors,
-    is_frozen,
 )
-from diffkit.models.generation import GenerationSettings, generate
 from diffkit.models.offload import Place
+from diffkit.models.pipeline_parts import PipelineParts
 from diffkit.models.resting import RestingParts
-from diffkit.registry import DISTILLERS, FAMILIES, MODELS, OBJECTIVES, PRUNERS, QUANTIZERS, TUNERS
+from diffkit.registry import DISTILLERS, MODELS, OBJECTIVES, PRUNERS, QUANTIZERS, TUNERS
 from diffkit.utils.hashes import tensors_sha256
-from diffkit.utils.native_size import native_resolution
 from diffkit.utils.pretrained import as_the_user_named, resolve_pretrained
 from diffkit.utils.sharded import placed_like
 
@@ -38,7 +33,7 @@ _KEYS = {"pretrained": "model.pretrained", "vae": "model.vae", "allow_pickle": "
 
 
 @MODELS.register_module()
-class LatentDiffusion(BaseModel):
+class LatentDiffusion(PipelineParts):
     """Any text-conditioned latent diffusion model, and what is trained, cut, quantised and taught in it.
 
     Args:
@@ -77,12 +72,11 @@ class LatentDiffusion(BaseModel):
                  frozen_dtype: str = "auto", cache_latents: Keep = True, cache_text: Keep = True,
                  cache_folder: str | None = None, offload: Place | None = None, vae: str | None = None,
                  generation: dict | None = None, data_preprocessor: dict | None = None) -> None:
-        super().__init__(data_preprocessor)
+        super().__init__(family, generation, data_preprocessor)
         if prior_loss_weight < 0:
             raise ValueError(f"prior_loss_weight is {prior_loss_weight}; it must be 0 or more.")
         if not tuners:
             raise ValueError("tuners is empty: name at least one, or nothing is trained.")
-        self.family = FAMILIES.build(family)
         self.pretrained = pretrained
         self.tuners = {name: TUNERS.build(config) for name, config in tuners.items()}
         self.pruner = PRUNERS.build(pruner) if pruner else None
@@ -92,7 +86,6 @@ class LatentDiffusion(BaseModel):
             raise ValueError(f"model.distiller: the objective {type(self.objective).__name__} does not run the UNet, "
                              "so that a teacher has nothing to say; leave the distiller out.")
         self.prior_loss_weight = prior_loss_weight
-        self.settings = GenerationSettings(**(generation or {}))
         self.compiler = None if compile is None else UNetCompiler(**compile)
         self.activations = ActivationMemory(gradient_checkpointing)
         if memory_format not in (None, "channels_last"):
@@ -119,12 +112,6 @@ class LatentDiffusion(BaseModel):
         self._cache_rows = [*caches.rows, *self._resting.rows()]
         self.train()
 
-    def _take_parts(self, parts: dict[str, Any]) -> None:
-        """Networks become submodules under their pipeline names; the rest is kept beside."""
-        self._other_parts = {name: part for name, part in parts.items() if not isinstance(part, nn.Module)}
-        for name in self.family.component_names:
-            self.add_module(name, parts[name])
-
     def _check_slots(self, components: Mapping[str, nn.Module]) -> None:
         """Looks at networks without values, in the order in which the slots will act."""
         student = components if self.pruner is None else self.pruner.preview(components)
@@ -149,38 +136,7 @@ class LatentDiffusion(BaseModel):
         if self.distiller is not None:
             self.distiller.attach(self)
 
-    # --- parts
-
-    @property
-    def components(self) -> dict[str, nn.Module]:
-        """The networks by their pipeline names: ``unet``, ``vae``, ``text_encoder`` …"""
-        return {name: self.get_submodule(name) for name in self.family.component_names}
-
-    @property
-    def parts(self) -> dict[str, Any]:
-        """All that the family's pipeline takes, and the training's noise schedule."""
-        return {**self._other_parts, **self.components}
-
-    @property
-    def noise_scheduler(self) -> Any:
-        """The noise schedule of the training (``DDPMScheduler``)."""
-        return self._other_parts["noise_scheduler"]
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.get_submodule("unet").parameters()).device
-
-    @property
-    def native_resolution(self) -> tuple[int, int] | None:
-        """Height and width of the pictures that the model was made for, in pixels; None where it does not say.
-
-        The UNet's ``sample_size`` times the factor by which the VAE reduces a picture.
-        """
-        vae: Any = self.get_submodule("vae")
-        return native_resolution(self.get_submodule("unet").config, vae.config)  # type: ignore[arg-type]
-
-    def _is_frozen(self, name: str) -> bool:
-        return is_frozen(self.get_submodule(name))
+    # --- what is kept and what waits
 
     def weights_of(self, name: str) -> Iterator[tuple[str, Tensor]]:
         """Names and values of a component's parameters and buffers, sorted; what rests is read when its turn comes."""
@@ -191,12 +147,6 @@ class LatentDiffusion(BaseModel):
     def cache_rows(self) -> list[tuple[str, str]]:
         """What is kept of the encoders' outputs, and where, or why not: a name and a text each."""
         return list(self._cache_rows)
-
-    def encoder_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters of the VAE that its latents depend on."""
-        for name, parameter in self.get_submodule("vae").named_parameters():
-            if name.startswith(("encoder.", "quant_conv.")):
-                yield parameter
 
     # --- a step
 
@@ -276,14 +226,6 @@ class LatentDiffusion(BaseModel):
         """The distiller's recorder of student layers, or nothing."""
         return nullcontext() if self.distiller is None else self.distiller.recording()
 
-    def train(self, mode: bool = True) -> "LatentDiffusion":
-        """Frozen components stay in evaluation mode."""
-        super().train(mode)
-        for name, component in self.components.items():
-            if self._is_frozen(name):
-                component.eval()
-        return self
-
     # --- sampling
 
     @contextmanager
@@ -296,23 +238,6 @@ class LatentDiffusion(BaseModel):
                 yield
         finally:
             self.train(training)
-
-    def sample_with(self, scheduler: Any) -> None:
-        """Takes another sampler than DPM-Solver++, for :meth:`pipeline` and for pipelines that are exported."""
-        self._other_parts["scheduler"] = scheduler
-
-    def pipeline(self) -> DiffusionPipeline:
-        """A live pipeline: it samples from this model's own modules, with DPM-Solver++ or what it was given."""
-        return self.family.pipeline(self.parts)
-
-    def generate(self, prompts: Sequence[str], *, seeds: Sequence[int], **settings: Any) -> list[Image.Image]:
-        """Samples one picture for each prompt, in one batch.
-
-        Args:
-            seeds: one for each picture, so that a picture does not depend on its batch.
-            settings: overrides of :class:`~diffkit.models.generation.GenerationSettings`.
-        """
-        return generate(self.pipeline(), prompts, seeds, self.settings.updated(**settings))
 
     @contextmanager
     def adapters_disabled(self) -> Iterator[None]:

@@ -26,8 +26,10 @@ from diffkit.utils.quiet import quieten_libraries
 
 #: ``model.cache_latents`` and ``model.cache_text`` of each half of the table.
 CACHES = {"on": True, "off": False}
-#: A config as it is, with its own pipeline and data.
+#: A config as it is, with its own pipeline, batch and data.
 OWN = "own"
+#: Steps before the timed ones, at most, however many pictures there are.
+WARM_UP = 20
 
 
 @dataclass(frozen=True)
@@ -139,11 +141,12 @@ def measure_breakdown(
         for method in chosen:
             for caches, kept in CACHES.items():
                 say(f"{method.label}, caches {caches}")
-                options = {**method.options, "model.cache_latents": kept, "model.cache_text": kept,
-                           "train_dataloader.batch_size": batch_size}
+                options = {**method.options, "model.cache_latents": kept, "model.cache_text": kept}
                 if size != OWN:
-                    options |= _random_pipeline(Path(folder), size, images, method.concept)
-                found = training_parts(method.config, options, steps, Path(folder) / "run", say, images=images)
+                    options |= {"train_dataloader.batch_size": batch_size,
+                                **_random_pipeline(Path(folder), size, images, method.concept)}
+                found = training_parts(method.config, options, steps, Path(folder) / "run", say)
+                setting.update({name: found.pop(name) for name in ("batch_size", "images")})
                 results["trainings"][f"{method.label}, caches {caches}"] = {
                     "config": method.config, "caches": caches, **found}
                 report.write_results(file, results)
@@ -161,12 +164,12 @@ def _random_pipeline(folder: Path, size: str, images: int, concept: bool) -> dic
             **picture_options(pictures, images, SIZES[size].pixels, concept)}
 
 
-def training_parts(config: str | Path, options: Mapping[str, Any], steps: int, work_dir: Path, say: Say = quiet,
-                   images: int = 0) -> dict[str, Any]:
+def training_parts(config: str | Path, options: Mapping[str, Any], steps: int, work_dir: Path,
+                   say: Say = quiet) -> dict[str, Any]:
     """What the parts of a training's step take.
 
-    Timed steps are by turns taken apart and left whole; after each pair the machine's rate is measured. One more step
-    counts operations.
+    Timed steps are by turns taken apart and left whole; after each pair the machine's rate is measured. Before them all
+    pictures are seen, or those of :data:`WARM_UP` steps, and one more step counts operations.
 
     Args:
         config: see :func:`benchmarks.stepping.stepped_config`.
@@ -174,16 +177,16 @@ def training_parts(config: str | Path, options: Mapping[str, Any], steps: int, w
         steps: timed ones, an even number.
         work_dir: of the training's log.
         say: called with a line at the end.
-        images: pictures of the training, all of which are seen before the first timed step; 0 asks the data.
 
     Returns:
         ``parts`` (lists of seconds by part), ``apart`` and ``whole`` (lists of a step's seconds, of those that are
-        taken apart and of the others), ``flops`` (by part), and ``rates`` and ``rate_seconds`` of the machine.
+        taken apart and of the others), ``flops`` (by part), ``rates`` and ``rate_seconds`` of the machine, and
+        ``batch_size`` and ``images`` of the training.
     """
     runner = stepped(stepped_config(config, work_dir, options))
     loader = runner.train_dataloader
     step: Callable[[], None] = runner.train_loop.step
-    for _ in range(math.ceil((images or len(loader.dataset)) / loader.batch_size) + 1):
+    for _ in range(min(math.ceil(len(loader.dataset) / loader.batch_size) + 1, WARM_UP)):
         step()
     with flop_counter() as counter:
         flops = Parts(lambda: float(counter.get_total_flops()))
@@ -206,4 +209,5 @@ def training_parts(config: str | Path, options: Mapping[str, Any], steps: int, w
             else:
                 machine.measure()
     say(f"  {median(found['whole']):.2f} s a step, {median(found['apart']):.2f} s of those that are taken apart")
-    return {**found, "flops": flops.charged, "rates": machine.rates(), "rate_seconds": machine.seconds}
+    return {**found, "flops": flops.charged, "rates": machine.rates(), "rate_seconds": machine.seconds,
+            "batch_size": loader.batch_size, "images": len(loader.dataset)}

@@ -11,6 +11,7 @@ from benchmarks import breakdown
 from benchmarks.breakdown_report import breakdown_plot, breakdown_table, shares, summary
 from benchmarks.floor import flop_counter
 from benchmarks.parts import PARTS
+from benchmarks.pictures import draw_folder
 from benchmarks.pipelines import SIZES, build_pipeline, pipeline_spec, vae_encode_flops
 from diffkit.evaluation import unet_macs
 
@@ -22,7 +23,7 @@ def _training(method: str, folder: Path, kept: bool, **options: Any) -> dict[str
     given = {**chosen.options, "model.cache_latents": kept, "model.cache_text": kept,
              "train_dataloader.batch_size": BATCH, **breakdown._random_pipeline(folder, "tiny", IMAGES, chosen.concept),
              **options}
-    return breakdown.training_parts(chosen.config, given, 2, folder / "run", images=IMAGES)
+    return breakdown.training_parts(chosen.config, given, 2, folder / "run")
 
 
 @pytest.fixture(scope="module")
@@ -111,13 +112,39 @@ def test_the_table_says_whether_the_parts_explain_the_step() -> None:
 def test_results_of_other_methods_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = _results()["trainings"]["one, caches on"]
     monkeypatch.setattr(breakdown, "training_parts", lambda *_, **__: {
-        name: one[name] for name in ("parts", "apart", "whole", "flops", "rates")})
+        "batch_size": 1, "images": 2, **{name: one[name] for name in ("parts", "apart", "whole", "flops", "rates")}})
     monkeypatch.setattr(breakdown, "_random_pipeline", lambda *_: {})
     for method in ("lora", "kd"):
         breakdown.measure_breakdown(methods=[method], size="tiny", out=tmp_path / "b", plot=tmp_path / "b.svg")
     found = json.loads((tmp_path / "b.json").read_text())
     assert len(found["trainings"]) == 4
     assert (tmp_path / "b.svg").read_text().startswith("<svg")
+
+
+_CONFIG = """
+from torch.optim import AdamW
+
+from diffkit.datasets import ConceptDataset, DrawSampler, collate_samples
+from diffkit.engine import OptimWrapper, StepLoop
+from diffkit.models import LatentDiffusion, LoRATuner, StableDiffusion
+
+model = dict(type=LatentDiffusion, family=dict(type=StableDiffusion), pretrained={pretrained!r},
+             tuners=dict(unet=dict(type=LoRATuner, component="unet", rank=2)))
+train_dataloader = dict(
+    batch_size=3, num_workers=2, sampler=dict(type=DrawSampler), collate_fn=dict(type=collate_samples),
+    dataset=dict(type=ConceptDataset, data_root={pictures!r}, instance_prompt="a sks dog", resolution=32))
+train_cfg = dict(type=StepLoop, max_iters=2)
+optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=AdamW, lr=1e-3))
+"""
+
+
+def test_a_config_as_it_is(sd_folder: Path, tmp_path: Path) -> None:
+    """With its own pipeline, batch and data."""
+    pictures = draw_folder(tmp_path / "pictures", 4, 32)
+    config = tmp_path / "mine.py"
+    config.write_text(_CONFIG.format(pretrained=str(sd_folder), pictures=str(pictures)))
+    text = breakdown.measure_breakdown(config=config, size="own", steps=2, out=tmp_path / "b", plot=tmp_path / "b.svg")
+    assert "mine, caches on | mine, caches off" in text and "Size `own`, batch 3, 4 pictures" in text
 
 
 @pytest.mark.parametrize(("given", "said"), [

@@ -105,7 +105,7 @@ def in_two_processes(folder, trainings):
         process.start()
     try:
         for rank, process in enumerate(ranks):
-            process.join(PATIENCE * 3)
+            process.join(PATIENCE * len(trainings))
             assert process.exitcode == 0, (folder / f"log{rank}").read_text()[-4000:]
     finally:
         for process in ranks:

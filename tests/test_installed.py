@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import urllib.request
 import venv
 from pathlib import Path
 
@@ -49,12 +51,21 @@ class Installed:
     def run(self, command: str, *arguments: str) -> subprocess.CompletedProcess:
         """Runs ``diffkit …`` or ``mim …`` and returns what it wrote, both streams in ``stdout``."""
         start = [str(self.folder / "bin/diffkit")] if command == "diffkit" else [self.python, "-m", command]
+        return subprocess.run(
+            [*start, *arguments], cwd=self.work, env=self.env(), text=True, timeout=600,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Starts ``diffkit …``; what it prints is in ``stdout``."""
+        return subprocess.Popen([str(self.folder / "bin/diffkit"), *arguments], cwd=self.work, env=self.env(),
+                                text=True, stdout=subprocess.PIPE)
+
+    def env(self) -> dict[str, str]:
+        """The environment of the commands."""
         env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         env |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200"}
         env["PATH"] = os.pathsep.join([str(self.work / "bin"), os.environ["PATH"]])
-        return subprocess.run(
-            [*start, *arguments], cwd=self.work, env=env, text=True, timeout=600,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return env
 
     def succeed(self, command: str, *arguments: str) -> str:
         """Runs a command that has to work."""
@@ -89,6 +100,28 @@ def test_commands_without_a_model(installed: Installed) -> None:
 
 
 @pytest.mark.slow
+def test_the_app_has_its_page_and_the_configs(installed: Installed) -> None:
+    with installed.start("app", "--port", "0", "--device", "cpu") as process:
+        try:
+            assert process.stdout is not None
+            url = re.findall(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]
+
+            def ask(path: str) -> bytes:
+                with urllib.request.urlopen(url + path, timeout=600) as answer:
+                    return answer.read()
+
+            page = ask("").decode()
+            for part in re.findall(r'(?:src|href)="/(page/[^"]+)"', page):
+                assert len(ask(part)) > 1000
+            configs = {config["name"]: config for config in json.loads(ask("api/configs"))}
+            assert configs[CONFIG]["base"] == "mini-sd" and configs[CONFIG]["iterations"] == 300
+        finally:
+            process.terminate()
+        assert process.wait(60) == 130
+    assert (installed.work / "work_dirs").is_dir()
+
+
+@pytest.mark.slow
 def test_train_resume_test_and_paint(installed: Installed) -> None:
     folder = installed.work / "out/one"
     if not (installed.work / f"{CONFIG}.py").exists():
@@ -108,6 +141,9 @@ def test_train_resume_test_and_paint(installed: Installed) -> None:
     installed.succeed("mim", "test", "diffkit", f"{CONFIG}.py", "--checkpoint", "out/one/step2",
                       "--out", "after.json", "--work-dir", "out/test", *QUICK)
     assert 0 <= json.loads((installed.work / "after.json").read_text())["concept/hit"] <= 1
+
+    assert "report.html" in installed.succeed("diffkit", "report", "out/one")
+    assert "During the training" in (installed.work / "report.html").read_text(encoding="utf-8")
 
     picture = ["--steps", "2", "--seed", "3", "--device", "cpu"]
     installed.succeed("mim", "run", "diffkit", "demo_lora", "a photo of a sks heart", "out/one/step2",

@@ -45,7 +45,7 @@ def build_bank(
 
     seed = int(cfg.get("randomness", {}).get("seed") or 0)
     seed_everything(derive_seed(seed, "data"))
-    loader = Runner.build_dataloader(cfg.train_dataloader, seed=seed)
+    loader: Any = Runner.build_dataloader(cfg.train_dataloader, seed=seed)
     loader.sampler.world_size = processes  # a sampler of buckets deals out whole batches to the ranks
     seed_everything(derive_seed(seed, "model"))
     model: Any = MODELS.build(cfg.model).to(choose_device())

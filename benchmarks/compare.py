@@ -19,6 +19,7 @@ from benchmarks.pipelines import SIZES, save_pipeline
 from benchmarks.process import Training, run_training
 from benchmarks.programs import diffkit_command, find_script, own_environment, peer_command, peer_environment
 from diffkit.apis.measure import report
+from diffkit.utils.hashes import file_sha256
 
 OUT, PLOT = "docs/results/speed", "docs/images/speed.svg"
 #: Pictures in each folder: so few that all are in the cache after the first steps.
@@ -140,11 +141,12 @@ def add_results(file: Path, part: str, name: str, found: Mapping[str, Any], comm
 def prepare(work_dir: Path, size: str, batch: int, rank: int, seed: int) -> Setting:
     """Builds the pipeline and draws the pictures."""
     pipeline = work_dir / size
-    build = get_context("spawn").Process(target=save_pipeline, args=(pipeline, size))
-    build.start()  # apart, so that this process stays small: the peak of a child begins with that of its parent
-    build.join()
-    if build.exitcode:
-        raise RuntimeError(f"the pipeline of size {size} could not be built in {pipeline}")
+    if not (pipeline / "model_index.json").is_file():
+        build = get_context("spawn").Process(target=save_pipeline, args=(pipeline, size))
+        build.start()  # apart, so that this process stays small: the peak of a child begins with that of its parent
+        build.join()
+        if build.exitcode:
+            raise RuntimeError(f"the pipeline of size {size} could not be built in {pipeline}")
     pixels = SIZES[size].pixels
     data = work_dir / f"pictures{pixels}"
     return Setting(
@@ -176,8 +178,8 @@ def compare_method(method: Method, script: Path, at: Setting, work_dir: Path, pa
         say(f"  pair {number + 1} of {pairs}: a step {peer.step:.2f} and {own.step:.2f} s, "
             f"ratio {peer.step / own.step:.2f}; fixed {peer.fixed:.1f} and {own.fixed:.1f} s; "
             f"peak {peer.peak_mb or 0:.0f} and {own.peak_mb or 0:.0f} MB")
-        yield {"script": method.script, "config": method.config, "steps": steps, "pairs": number + 1,
-               "losses": losses, **summary(found["peer"], found["diffkit"])}
+        yield {"script": method.script, "script_sha256": file_sha256(script)[:12], "config": method.config,
+               "steps": steps, "pairs": number + 1, "losses": losses, **summary(found["peer"], found["diffkit"])}
 
 
 def summary(peer: Sequence[Training], own: Sequence[Training]) -> dict[str, Any]:

@@ -61,8 +61,8 @@ def _losses(found: Mapping[str, Any]) -> str:
     for name, values in _named(found):
         losses = values["losses"]
         rows.append((METHODS[name].label,
-                     *(f"{losses[key]:.7f}" if losses.get(key) is not None else "-" for key in ("peer", "diffkit")),
-                     f"{losses['difference']:.1e}" if "difference" in losses else "-",
+                     *(f"{losses[key]:.6g}" if losses.get(key) is not None else "-" for key in ("peer", "diffkit")),
+                     f"{losses['difference']:.1e}" if "difference" in losses and METHODS[name].same_loss else "-",
                      "; ".join(filter(None, (METHODS[name].differs, METHODS[name].note)))))
     return report.table(("loss of the first step, same draws", "script", "diffkit", "apart", "note"), rows)
 
@@ -101,7 +101,7 @@ def _own(results: Mapping[str, Any]) -> list[str]:
 
 
 def _words(found: Mapping[str, Any]) -> str:
-    sizes = dict.fromkeys((values["size"], values["batch"], values["rank"]) for values in found.values())
+    sizes = dict.fromkeys((values["size"], values["batch"], values["rank"]) for _, values in _named(found))
     settings = "; ".join(f"size `{size}`, batch {batch}, rank {rank}" for size, batch, rank in sizes)
     return (f"Trainings in float32 on one thread ({settings}). Medians with the least and the most of the pairs; for "
             "5 pairs these hold the median with 94 %. Seconds are of the processor, peaks of resident memory.\n")

@@ -28,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("rest", nargs=argparse.REMAINDER)
     args = parser.parse_args(argv)
     target, *given = args.rest
-    stand_in_for_torchvision()
+    if not args.module and "torchvision" in Path(target).read_text(encoding="utf-8"):
+        stand_in_for_torchvision()
     if args.fixed_draws:
         fix_draws()
     if args.losses:
@@ -86,10 +87,10 @@ def fix_draws(timestep: int = 500) -> None:
         return torch.full_like(found, timestep) if numbers and numbers[-1] == 1000 else found
 
     torch.randn = drawn
-    torch.randn_like = lambda like, **_: drawn(like.shape).to(like)
+    torch.randn_like = lambda like, **_: drawn(like.shape).to(like)  # type: ignore[assignment]
     torch.randint = steps
     torch.rand = lambda *size, **_: torch.full(size or (), 0.75)
-    random.choice = lambda choices: choices[0]
+    random.choice = lambda seq: seq[0]  # type: ignore[assignment]
 
 
 def mark_steps(file: Path) -> None:

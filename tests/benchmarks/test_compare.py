@@ -13,11 +13,14 @@ from benchmarks.__main__ import main
 from benchmarks.compare import compare, summary
 from benchmarks.compare_report import compare_table
 from benchmarks.losses import first_losses
-from benchmarks.methods import METHODS, Method
+from benchmarks.methods import METHODS, Method, Setting
 from benchmarks.pictures import draw_folder
+from benchmarks.pipelines import save_pipeline
 from benchmarks.process import Spent, Training, run, run_training
-from benchmarks.programs import diffkit_command, peer_command
+from benchmarks.programs import diffkit_command, diffkit_options, peer_command
 from benchmarks.stand_ins import transforms
+from diffkit.apis.configs import load_config
+from diffkit.utils.config_check import check_config
 
 TOY = """
 import argparse, time, torch
@@ -60,10 +63,11 @@ def toy(tmp_path, monkeypatch):
 
 
 def test_slopes_are_compared_and_written_after_each_method(toy, tmp_path):
+    save_pipeline(tmp_path / "work" / "tiny", "tiny")
     out = tmp_path / "results" / "speed"
     out.parent.mkdir()
     (out.with_suffix(".json")).write_text(json.dumps({"methods": {"kept": {"of": "before"}}}))
-    text = compare(peers=[tmp_path / "peer"], methods=["lora"], parts=["trainings"], pairs=2, size="tiny",
+    text = compare(peers=[tmp_path / "peer"], methods=["lora"], parts=["trainings"], pairs=1, size="tiny",
                    work_dir=tmp_path / "work", out=out, plot=tmp_path / "speed.svg", say=lambda line: None, table=toy)
     found = json.loads(out.with_suffix(".json").read_text())["methods"]
     assert found["kept"] == {"of": "before"}
@@ -71,8 +75,8 @@ def test_slopes_are_compared_and_written_after_each_method(toy, tmp_path):
     assert values["step_seconds"]["peer"] == pytest.approx(0.09, rel=0.15)
     assert values["step_seconds"]["diffkit"] == pytest.approx(0.03, rel=0.3)
     assert 2.2 < values["ratio"]["median"] < 4.2 and values["ratio"]["least"] <= values["ratio"]["most"]
-    assert [len(run["marks"]) for run in values["runs"]["peer"]] == [6, 6]
-    assert "| DreamBooth, LoRA | 0.0" in text and "≥ 1.6 | yes | 2 |" in text
+    assert [len(run["marks"]) for run in values["runs"]["peer"]] == [6]
+    assert "| DreamBooth, LoRA | 0.0" in text and "≥ 1.6 | yes | 1 |" in text
     assert out.with_suffix(".md").read_text() == text
     assert "DreamBooth, LoRA" in (tmp_path / "speed.svg").read_text()
 
@@ -119,41 +123,48 @@ def test_mistakes_are_told(toy, tmp_path, capsys):
     assert "benchmarks compare: --peer: distill_training.py is not in" in capsys.readouterr().err
 
 
-class TestLosses:
-    """The loss of a step with the same draws, of a script that logs 1.25 and of what diffkit is made to log."""
+LOGS = "from accelerate import Accelerator\nAccelerator(cpu=True).log({'lr': 0.1, 'train_loss': 1.25}, step=1)\n"
 
-    SCRIPT = "from accelerate import Accelerator\nAccelerator(cpu=True).log({'lr': 0.1, 'train_loss': 1.25}, step=1)\n"
 
-    def losses(self, tmp_path, monkeypatch, own, same=True, script=SCRIPT):
-        import benchmarks.losses as losses
+def losses_of(tmp_path, monkeypatch, own, same=True, script=LOGS, alone=True):
+    """The losses of a script that logs 1.25 and of a diffkit that logs ``own``; ``alone``: the script is not run."""
+    import benchmarks.losses as losses
 
-        file = tmp_path / "toy.py"
-        file.write_text(script)
-        log = tmp_path / "work" / "diffkit" / "now" / "vis_data" / "now.json"
-        code = (f"from pathlib import Path; p = Path({str(log)!r}); p.parent.mkdir(parents=True);"
-                f"p.write_text('{{\"loss\": {own}}}')")
-        monkeypatch.setattr(losses, "diffkit_command", lambda *_: [sys.executable, "-c", code])
-        at = module.prepare(tmp_path / "work", "tiny", 1, 4, 0)
-        method = Method("Toy", "toy.py", lambda at: {}, "no_config", lambda at: {}, None, same_loss=same)
-        return first_losses(method, file, at, tmp_path / "work", {"PYTHONPATH": str(Path(__file__).parents[2])})
+    file, work = tmp_path / "toy.py", tmp_path / "work"
+    work.mkdir(parents=True)
+    file.write_text(script)
 
-    def test_the_same(self, tmp_path, monkeypatch):
-        found = self.losses(tmp_path, monkeypatch, 1.2500001)
-        assert found == {"peer": 1.25, "diffkit": 1.2500001, "difference": pytest.approx(8e-8, rel=0.01), "same": True}
+    def instead(command, log, environment):
+        if "--no-config" in command:
+            logged = work / "diffkit" / "now" / "vis_data" / "now.json"
+            logged.parent.mkdir(parents=True)
+            logged.write_text(json.dumps({"loss": own}))
+        elif not alone:
+            run(command, log, environment)
+        elif script:
+            (work / "peer_losses.jsonl").write_text('{"lr": 0.1, "train_loss": 1.25}\n')
 
-    def test_another_one_ends_the_comparison(self, tmp_path, monkeypatch):
-        with pytest.raises(RuntimeError, match=r"first losses of Toy differ: 1\.25 and 1\.26"):
-            self.losses(tmp_path, monkeypatch, 1.26)
+    monkeypatch.setattr(losses, "diffkit_command", lambda *_: ["--no-config"])
+    monkeypatch.setattr(losses, "run", instead)
+    at = Setting(*[tmp_path] * 4, count=2, class_count=1, pixels=32, batch=2, rank=4, seed=0)
+    method = Method("Toy", "toy.py", lambda at: {}, "no_config", lambda at: {}, None, same_loss=same)
+    return first_losses(method, file, at, work, {"PYTHONPATH": str(Path(__file__).parents[2])})
 
-    def test_another_one_is_told_where_it_is_expected(self, tmp_path, monkeypatch):
-        assert self.losses(tmp_path, monkeypatch, 2.5, same=False)["same"] is False
 
-    def test_a_script_that_logs_none(self, tmp_path, monkeypatch):
-        assert self.losses(tmp_path, monkeypatch, 2.5, script="pass") == {"peer": None, "diffkit": 2.5}
+def test_a_scripts_own_log_is_read(tmp_path, monkeypatch):
+    found = losses_of(tmp_path, monkeypatch, 1.2500001, alone=False)
+    assert found == {"peer": 1.25, "diffkit": 1.2500001, "difference": pytest.approx(8e-8, rel=0.01), "same": True}
+
+
+def test_other_losses_end_the_comparison_unless_they_are_expected(tmp_path, monkeypatch):
+    with pytest.raises(RuntimeError, match=r"first losses of Toy differ: 1\.25 and 1\.26"):
+        losses_of(tmp_path / "a", monkeypatch, 1.26)
+    assert losses_of(tmp_path / "b", monkeypatch, 2.5, same=False)["same"] is False
+    assert losses_of(tmp_path / "c", monkeypatch, 2.5, script="") == {"peer": None, "diffkit": 2.5}
 
 
 def test_command_lines_say_the_same_to_both(tmp_path):
-    at = module.prepare(tmp_path, "tiny", 2, 4, 7)
+    at = Setting(*[tmp_path] * 4, count=2, class_count=1, pixels=32, batch=2, rank=4, seed=7)
     for method in METHODS.values():
         theirs = peer_command(method, Path("script.py"), at, tmp_path / "peer", 9)
         ours = diffkit_command(method, at, tmp_path / "own", 9)
@@ -162,14 +173,16 @@ def test_command_lines_say_the_same_to_both(tmp_path):
                 "randomness.seed=7", "optim_wrapper.dtype=None"} <= set(ours)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_the_configs_of_the_comparison_pass_the_check(name, tmp_path):
-    from benchmarks.programs import diffkit_options
-    from diffkit.apis.configs import load_config
-    from diffkit.utils.config_check import check_config
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared")
+    save_pipeline(folder / "tiny", "tiny")
+    return module.prepare(folder, "tiny", 1, 4, 0)
 
-    at = module.prepare(tmp_path, "tiny", 1, 4, 0)
-    cfg = load_config(METHODS[name].config, cfg_options=diffkit_options(METHODS[name], at, 3))
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_configs_of_the_comparison_pass_the_check(name, prepared):
+    cfg = load_config(METHODS[name].config, cfg_options=diffkit_options(METHODS[name], prepared, 3))
     check_config(cfg)
     assert cfg.optim_wrapper.dtype is None and cfg.train_dataloader.dataset.hflip == 0
 

@@ -5,20 +5,18 @@ import json
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
 from diffkit.models.cache import LatentCache, TextCache
 from diffkit.models.disk_rows import DiskRows
 from diffkit.models.frozen import is_frozen
+from diffkit.models.pipeline_parts import PipelineParts
 from diffkit.utils.encoded_stores import Kind
 from diffkit.utils.hashes import tensors_sha256
 from diffkit.utils.placeholders import placeholders
 from diffkit.utils.user_cache import cache_folder
-
-if TYPE_CHECKING:
-    from diffkit.models.latent_diffusion import LatentDiffusion
 
 #: Whether something is kept: in memory (True), on disk and in memory, or not at all.
 Keep = Literal[True, False, "disk"]
@@ -48,7 +46,7 @@ class Caches:
             be kept.
     """
 
-    def __init__(self, model: "LatentDiffusion", latents: Keep, text: Keep, folder: str | None) -> None:
+    def __init__(self, model: PipelineParts, latents: Keep, text: Keep, folder: str | None) -> None:
         for key, value in (("cache_latents", latents), ("cache_text", text)):
             if value not in _ALLOWED:
                 raise ValueError(f"model.{key} is {value!r}; allowed: {', '.join(map(repr, _ALLOWED))}.")
@@ -86,12 +84,12 @@ class Caches:
         return DiskRows(self._folder, kind, identity, str(self._model.pretrained or "random weights"))
 
 
-def text_encoders(model: "LatentDiffusion") -> list[str]:
+def text_encoders(model: PipelineParts) -> list[str]:
     """The names of a model's text encoders."""
     return [name for name in model.components if name.startswith("text_encoder")]
 
 
-def vae_identity(model: "LatentDiffusion") -> dict[str, Any]:
+def vae_identity(model: PipelineParts) -> dict[str, Any]:
     """All that latents depend on besides the pixels: the VAE's encoder, by class, settings and weights."""
     vae: Any = model.get_submodule("vae")
     settings = {key: value for key, value in vae.config.items() if not key.startswith("_") and key not in _AFTERWARDS}
@@ -99,7 +97,7 @@ def vae_identity(model: "LatentDiffusion") -> dict[str, Any]:
     return {"network": type(vae).__qualname__, "settings": _sha256(settings), "weights": _digest(weights)}
 
 
-def text_identity(model: "LatentDiffusion") -> dict[str, Any]:
+def text_identity(model: PipelineParts) -> dict[str, Any]:
     """All that text states depend on besides the prompt: the family, tokenizers, and text encoders."""
     parts: Mapping[str, Any] = model.parts
     family = type(model.family)

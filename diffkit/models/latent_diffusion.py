@@ -107,7 +107,9 @@ class LatentDiffusion(PipelineParts):
         if self.compiler is not None:
             self.compiler.apply(self.get_submodule("unet"), self.recording(), bool(gradient_checkpointing))
         caches = Caches(self, cache_latents, cache_text, cache_folder)
-        self._resting = RestingParts(self, offload)
+        stays = {"unet", getattr(self.quantizer, "component", None)}
+        self._resting = RestingParts(
+            {name: part for name, part in self.components.items() if name not in stays}, offload)
         self.latent_cache, self.text_cache = caches.latents, caches.text
         self._cache_rows = [*caches.rows, *self._resting.rows()]
         self.train()
@@ -135,14 +137,6 @@ class LatentDiffusion(PipelineParts):
             self.quantizer.apply(self)
         if self.distiller is not None:
             self.distiller.attach(self)
-
-    # --- what is kept and what waits
-
-    def weights_of(self, name: str) -> Iterator[tuple[str, Tensor]]:
-        """Names and values of a component's parameters and buffers, sorted; what rests is read when its turn comes."""
-        part = self.get_submodule(name)
-        for key, tensor in sorted((*part.named_parameters(), *part.named_buffers()), key=lambda pair: pair[0]):
-            yield key, self._resting.value(name, key, tensor)
 
     def cache_rows(self) -> list[tuple[str, str]]:
         """What is kept of the encoders' outputs, and where, or why not: a name and a text each."""

@@ -7,10 +7,11 @@ import torch
 from diffusers import DiffusionPipeline
 from mmengine.model import BaseModel
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from diffkit.models.frozen import is_frozen
 from diffkit.models.generation import GenerationSettings, generate
+from diffkit.models.resting import RestingParts
 from diffkit.registry import FAMILIES
 from diffkit.utils.native_size import native_resolution
 
@@ -18,17 +19,25 @@ from diffkit.utils.native_size import native_resolution
 class PipelineParts(BaseModel):
     """Holds what a family has loaded: networks as submodules under their pipeline names, the rest beside.
 
+    Attributes:
+        pretrained: what the parts were loaded from, as the user named it; None is random weights.
+        quantizer: what fills that slot, or None.
+
     Args:
         family: a config of FAMILIES: how the parts are loaded and run.
         generation: default settings of :meth:`generate`.
         data_preprocessor: MMEngine's; moves batches to the device.
     """
 
+    pretrained: str | None
+    quantizer: Any
+
     def __init__(self, family: dict, generation: dict | None = None, data_preprocessor: dict | None = None) -> None:
         super().__init__(data_preprocessor)
         self.family = FAMILIES.build(family)
         self.settings = GenerationSettings(**(generation or {}))
         self._other_parts: dict[str, Any] = {}
+        self._resting = RestingParts({}, None)
 
     def _take_parts(self, parts: dict[str, Any]) -> None:
         """Networks become submodules under their pipeline names; the rest is kept beside."""
@@ -72,6 +81,12 @@ class PipelineParts(BaseModel):
         for name, parameter in self.get_submodule("vae").named_parameters():
             if name.startswith(("encoder.", "quant_conv.")):
                 yield parameter
+
+    def weights_of(self, name: str) -> Iterator[tuple[str, Tensor]]:
+        """Names and values of a component's parameters and buffers, sorted; what rests is read when its turn comes."""
+        part = self.get_submodule(name)
+        for key, tensor in sorted((*part.named_parameters(), *part.named_buffers()), key=lambda pair: pair[0]):
+            yield key, self._resting.value(name, key, tensor)
 
     def train(self, mode: bool = True) -> "PipelineParts":
         """Frozen components stay in evaluation mode."""

@@ -1,14 +1,12 @@
 """Encoders that rest: their weights wait elsewhere until they run, which caches make rare."""
 
-from typing import TYPE_CHECKING, get_args
+from collections.abc import Mapping
+from typing import get_args
 
 from torch import Tensor, nn
 
 from diffkit.models.frozen import is_frozen
 from diffkit.models.offload import OffloadedWeights, Place
-
-if TYPE_CHECKING:
-    from diffkit.models.latent_diffusion import LatentDiffusion
 
 
 class RestingParts:
@@ -18,20 +16,20 @@ class RestingParts:
     export. What they compute is the same bit for bit.
 
     Args:
-        model: all its slots have acted.
+        components: networks of the model by name; those that are trained stay where they are.
         place: of ``model.offload``.
 
     Raises:
         ValueError: ``place`` is none of those allowed.
     """
 
-    def __init__(self, model: "LatentDiffusion", place: Place | None) -> None:
+    def __init__(self, components: Mapping[str, nn.Module], place: Place | None) -> None:
         if place not in (None, *get_args(Place)):
             raise ValueError(f"model.offload is {place!r}; allowed: None, {', '.join(map(repr, get_args(Place)))}.")
         self.place = place
         self.weights: dict[str, OffloadedWeights] = {}
-        for name, part in model.components.items() if place is not None else ():
-            if name != "unet" and is_frozen(part) and getattr(model.quantizer, "component", None) != name:
+        for name, part in components.items() if place is not None else ():
+            if is_frozen(part):
                 self.weights[name] = OffloadedWeights(part, place, _units(name, part))  # type: ignore[arg-type]
 
     def rows(self) -> list[tuple[str, str]]:

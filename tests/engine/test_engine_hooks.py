@@ -80,14 +80,18 @@ def test_swapping_shows_the_average_and_gives_the_weights_back_even_after_an_err
     model = FakeModel()
     hook = hook_on(model)
     torch.nn.init.normal_(model.net[0].weight)
-    own = copy.deepcopy(model.trainable_state())
+    own, average = copy.deepcopy(model.trainable_state()), copy.deepcopy(hook.shadow)
+    assert not torch.equal(own["net.0.weight"], average["net.0.weight"])
+    places = [value.data_ptr() for value in (*model.trainable_state().values(), *hook.shadow.values())]
     with pytest.raises(RuntimeError), hook.swapped():
         with hook.swapped():  # what shows the average calls what shows it too
             pass
-        assert torch.equal(model.net[0].weight, hook.shadow["net.0.weight"])
+        for name, value in model.trainable_state().items():
+            assert torch.equal(value, average[name]) and torch.equal(hook.shadow[name], own[name])
         raise RuntimeError
     for name, value in model.trainable_state().items():
-        assert torch.equal(value, own[name])
+        assert torch.equal(value, own[name]) and torch.equal(hook.shadow[name], average[name])
+    assert places == [value.data_ptr() for value in (*model.trainable_state().values(), *hook.shadow.values())]
 
 
 def test_average_counts_optimizer_steps(tmp_path):

@@ -67,20 +67,18 @@ class EMAHook(Hook):
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
-        """Inside the body the model has the averaged weights; then its own, bit for bit. In itself it does nothing."""
+        """Inside the body the model has the averaged weights, and ``shadow`` the model's; then it is as before, bit for
+        bit. In itself it does nothing."""
         if not self.shadow or self._is_shown:
             yield
             return
-        with torch.no_grad():
-            weights, average = own_parts(self._weights), own_parts(self.shadow)
-            own = [value.detach().clone() for value in weights]
-            torch._foreach_copy_(weights, average)
+        weights, average = own_parts(self._weights), own_parts(self.shadow)
+        _exchange(weights, average)
         self._is_shown = True
         try:
             yield
         finally:
-            with torch.no_grad():
-                torch._foreach_copy_(weights, own)
+            _exchange(weights, average)
             self._is_shown = False
 
     @contextmanager
@@ -116,3 +114,12 @@ class EMAHook(Hook):
         check_keys("averaged weights", self._weights, state["shadow"])
         self.shadow = {name: placed_like(state["shadow"][name], value) for name, value in self._weights.items()}
         self.updates = state["updates"]
+
+
+@torch.no_grad()
+def _exchange(first: list[torch.Tensor], second: list[torch.Tensor]) -> None:
+    """Exchanges values bit for bit, a tensor at a time: no second copy of a whole model is made."""
+    for left, right in zip(first, second, strict=True):
+        kept = left.detach().clone()
+        left.copy_(right)
+        right.copy_(kept)

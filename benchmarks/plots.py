@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from diffkit.apis.report.figures import number
 from diffkit.apis.report.markup import Html, tag
 
-_WIDTH, _LABELS, _NOTES = 760, 230, 150
+_BARS, _NOTES = 380, 150
+_LETTER = 7  # about the width of one, in px
 _ROW, _BAR, _HEAD = 24, 15, 34
 _COLOURS = ("#8c9aa8", "#e0a030", "#c8742c", "#1769aa", "#6db5f0", "#9ccfb8", "#257a4b", "#7a4bb5", "#c8374d",
             "#5c6168", "#b8bec6")
@@ -54,51 +55,53 @@ def chart(title: str, names: Sequence[str], panels: Sequence[Panel]) -> str:
         The text of an SVG file.
     """
     parts, y = [tag("title", title), tag("style", Html(_STYLE))], 8
+    labels = 16 + _LETTER * max(len(bar.label) for panel in panels for bar in panel.bars)
+    width = labels + _BARS + _NOTES
     if len(names) > 1:
-        legend, y = _legend(names, y)
+        legend, y = _legend(names, y, width)
         parts += legend
     for panel in panels:
-        drawn, y = _panel(panel, y)
+        drawn, y = _panel(panel, y, labels)
         parts += drawn
-    return tag("svg", parts, xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {_WIDTH} {y + 6}", role="img") + "\n"
+    return tag("svg", parts, xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width} {y + 6}", role="img") + "\n"
 
 
-def _legend(names: Sequence[str], y: int) -> tuple[list[Html], int]:
+def _legend(names: Sequence[str], y: int, whole: int) -> tuple[list[Html], int]:
     parts, x = [], 8
     for place, name in enumerate(names):
-        width = 26 + 7 * len(name)
-        if x + width > _WIDTH:
+        width = 26 + _LETTER * len(name)
+        if x + width > whole:
             x, y = 8, y + 20
         parts += [_rectangle(x, y, 12, 12, place), tag("text", name, x=x + 17, y=y + 11)]
         x += width
     return parts, y + 24
 
 
-def _panel(panel: Panel, y: int) -> tuple[list[Html], int]:
+def _panel(panel: Panel, y: int, labels: int) -> tuple[list[Html], int]:
     longest = max(max(sum(bar.pieces), bar.mark or 0, (bar.between or (0, 0))[1]) for bar in panel.bars) or 1.0
-    scale = (_WIDTH - _LABELS - _NOTES) / longest
+    scale = _BARS / longest
     parts = [tag("text", panel.heading, x=8, y=y + 18, class_="t")]
     y += _HEAD
     for bar in panel.bars:
-        parts += _bar(bar, y, scale)
+        parts += _bar(bar, y, scale, labels)
         y += _ROW
     return parts, y
 
 
-def _bar(bar: Bar, y: int, scale: float) -> list[Html]:
-    parts, x = [tag("text", bar.label, x=_LABELS - 8, y=y + 12, text_anchor="end")], float(_LABELS)
+def _bar(bar: Bar, y: int, scale: float, labels: int) -> list[Html]:
+    parts, x = [tag("text", bar.label, x=labels - 8, y=y + 12, text_anchor="end")], float(labels)
     for place, piece in enumerate(bar.pieces):
         if piece * scale >= 0.05:
             parts.append(_rectangle(x, y, piece * scale, _BAR, place))
         x += piece * scale
     end = x
     if bar.between is not None:
-        low, high = (_LABELS + value * scale for value in bar.between)
+        low, high = (labels + value * scale for value in bar.between)
         middle = y + _BAR / 2
         parts.append(tag("line", x1=f"{low:.1f}", x2=f"{high:.1f}", y1=middle, y2=middle, class_="e"))
         end = max(end, high)
     if bar.mark is not None:
-        at = _LABELS + bar.mark * scale
+        at = labels + bar.mark * scale
         parts.append(tag("line", x1=f"{at:.1f}", x2=f"{at:.1f}", y1=y - 3, y2=y + _BAR + 3, class_="m"))
         end = max(end, at)
     note = bar.note or number(sum(bar.pieces))

@@ -178,6 +178,7 @@ def test_a_signal_ends_trainings_as_ctrl_c_does(tmp_path, monkeypatch, capsys, s
     monkeypatch.setattr(Api, "close", lambda self: closed.append(self))
     before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
     try:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
         assert cli.main(["app", "--port", "0"]) == 130 and len(closed) == 1
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
         if sent == signal.SIGHUP:

@@ -1,6 +1,7 @@
 """Sharded trainings of two processes are those with whole weights: losses, weights, checkpoints, pictures."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -137,7 +138,7 @@ def others(tmp_path_factory):
     return in_two_processes(tmp_path_factory.mktemp("others"), trainings)
 
 
-@pytest.mark.slow
+@pytest.mark.skipif("DIFFKIT_LONG_TESTS" not in os.environ, reason="a minute of CPU; set DIFFKIT_LONG_TESTS=1")
 @pytest.mark.parametrize("name", PAIRS)
 def test_other_trainings_are_those_of_whole_weights(others, name):
     whole, sharded = (logged(others / f"{name}, {kind}") for kind in ("whole", "sharded"))
@@ -151,7 +152,7 @@ def test_other_trainings_are_those_of_whole_weights(others, name):
 REFUSED = {
     "model.tuners.unet: LoRATuner": {"model.tuners.unet": {"_delete_": True, "type": "LoRATuner"}},
     "the VAE is trained": {"model.tuners.vae": {"type": "FullTuner", "component": "vae"},
-                             "model.cache_latents": False},
+                             "model.cache_latents": False, "model.cache_folder": None},
     "model.quantizer": {"model.quantizer": {"type": "QATQuantizer"}},
     "model.distiller.offload": {"model.distiller.offload": "cpu"},
     "optim_wrapper.dtype 'float16'": {"optim_wrapper.dtype": "float16"},

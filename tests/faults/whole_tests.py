@@ -38,7 +38,7 @@ KINDS: dict[str, Kind] = {
                       "tests/utils/test_foreign_code.py", "tests/utils/test_vocabulary.py",
                       "tests/utils/test_weight_files.py"]),
     "configs": Kind("500 mutated configs", "all are rejected before weights load, the right key named in 95 %",
-                    ["tests/utils/test_config_check_mutations.py"], {"DIFFKIT_ALL_MUTATIONS": "1"}),
+                    ["tests/utils/test_config_check_mutations.py"], {"DIFFKIT_LONG_TESTS": "1"}),
 }
 
 

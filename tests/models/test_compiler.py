@@ -1,5 +1,6 @@
 """A compiled UNet: the same steps, the same names, the same pictures; what cannot be compiled is told."""
 
+import os
 import shutil
 
 import pytest
@@ -115,7 +116,7 @@ def test_the_whole_unet_is_one_region(small):
     assert_same_training(compiled, trained(small))
 
 
-@pytest.mark.slow
+@pytest.mark.skipif("DIFFKIT_LONG_TESTS" not in os.environ, reason="a minute of CPU; set DIFFKIT_LONG_TESTS=1")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
 def test_inductor_gives_the_plain_training(small, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))

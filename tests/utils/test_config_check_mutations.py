@@ -49,7 +49,7 @@ def try_mutations(folder: Path, count: int) -> Counter[str]:
         pytest.param(
             500,
             marks=pytest.mark.skipif(
-                "DIFFKIT_ALL_MUTATIONS" not in os.environ, reason="a minute of CPU; set DIFFKIT_ALL_MUTATIONS=1"
+                "DIFFKIT_LONG_TESTS" not in os.environ, reason="a minute of CPU; set DIFFKIT_LONG_TESTS=1"
             ),
         ),
     ],

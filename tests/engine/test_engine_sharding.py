@@ -18,6 +18,8 @@ from tests.engine.sharded import PROMPTS, SHARDED, config, in_two_processes, mak
 from tests.engine.test_engine_resume import assert_same_checkpoint, logged
 
 
+pytestmark = pytest.mark.xdist_group("sharded")  # the trainings are done once, by one worker
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A distillation with whole and with sharded weights; and its second half with the other kind, and anew."""

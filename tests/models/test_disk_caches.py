@@ -49,7 +49,7 @@ def sdxl(sdxl_folder):
 
 def counted(model):
     """Counts how often encoders run."""
-    model.runs = {}
+    model.runs = {"vae": 0, "text": 0}
     for name, part in (("vae", model.get_submodule("vae").encoder), ("text", model.get_submodule("text_encoder"))):
         part.register_forward_hook(lambda *_, name=name: model.runs.update({name: model.runs[name] + 1}))
     return model

@@ -66,7 +66,7 @@ demo: $(VENV)/.stamp
 	@echo "LoRA:     $$(ls -d $(DEMO_DIR)/step* | sort -V | tail -n 1)"
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 faults: $(VENV)/.stamp-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults

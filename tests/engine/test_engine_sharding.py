@@ -17,7 +17,6 @@ from diffkit.registry import MODELS
 from tests.engine.sharded import PROMPTS, SHARDED, config, in_two_processes, make_models
 from tests.engine.test_engine_resume import assert_same_checkpoint, logged
 
-pytestmark = pytest.mark.xdist_group("sharded")  # the trainings are done once, by one worker
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):

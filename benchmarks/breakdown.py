@@ -19,6 +19,7 @@ from benchmarks.floor import MachineRate, flop_counter
 from benchmarks.parts import Parts, counted
 from benchmarks.pipelines import SIZES, save_pipeline
 from benchmarks.stepping import picture_options, stepped, stepped_config
+from benchmarks.writing import write_up
 from diffkit.apis.measure import report
 from diffkit.apis.measure.interleaved import one_thread
 from diffkit.apis.measure.pictures import Say, quiet
@@ -129,9 +130,8 @@ def measure_breakdown(
         raise ValueError("--size own needs a CONFIG")
     own = [] if config is None else [Method(Path(config).stem, str(config), False, {})]
     chosen = own or [METHODS[name] for name in names]
-    file = Path(out).with_suffix(".json")
     setting = {"size": size, "batch_size": batch_size, "images": images, "steps": steps}
-    before = report.read_results(file)
+    before = report.read_results(Path(out).with_suffix(".json"))
     results: dict[str, Any] = {"setting": setting, "trainings": {}}
     if before.get("setting") == setting and config is None:
         results["trainings"].update(before["trainings"])
@@ -149,11 +149,8 @@ def measure_breakdown(
                 setting.update({name: found.pop(name) for name in ("batch_size", "images")})
                 results["trainings"][f"{method.label}, caches {caches}"] = {
                     "config": method.config, "caches": caches, **found}
-                report.write_results(file, results)
                 text = breakdown_table(results)
-                file.with_suffix(".md").write_text(text, encoding="utf-8")
-                Path(plot).parent.mkdir(parents=True, exist_ok=True)
-                Path(plot).write_text(breakdown_plot(results), encoding="utf-8")
+                write_up(results, text, breakdown_plot(results), out, plot)
                 gc.collect()
     return text
 

@@ -20,6 +20,7 @@ from benchmarks.floor import flop_counter
 from benchmarks.pipelines import SIZES, pipeline_spec, save_pipeline
 from benchmarks.scaling_report import scaling_plot, scaling_table
 from benchmarks.stepping import picture_options, stepped, stepped_config
+from benchmarks.writing import write_up
 from diffkit.apis.measure import report
 from diffkit.apis.measure.interleaved import interleaved, one_thread, ratios
 from diffkit.apis.measure.pictures import Say, quiet
@@ -89,9 +90,8 @@ def measure_scaling(
     report.check_names("axes", axes, [*AXES, "processes"])
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, got {rounds}")
-    file = Path(out).with_suffix(".json")
     setting = {"size": size, "pixels": SIZES[size].pixels, "config": CONFIG, "base": BASE}
-    before = report.read_results(file)
+    before = report.read_results(Path(out).with_suffix(".json"))
     results: dict[str, Any] = {
         "setting": setting, "axes": dict(before["axes"]) if before.get("setting") == setting else {}}
     text = ""
@@ -101,11 +101,8 @@ def measure_scaling(
             say(axis)
             measure = process_points if axis == "processes" else axis_points
             results["axes"][axis] = measure(axis, size, rounds, Path(folder), say)
-            report.write_results(file, results)
             text = scaling_table(results)
-            file.with_suffix(".md").write_text(text, encoding="utf-8")
-            Path(plot).parent.mkdir(parents=True, exist_ok=True)
-            Path(plot).write_text(scaling_plot(results), encoding="utf-8")
+            write_up(results, text, scaling_plot(results), out, plot)
             gc.collect()
     return text
 

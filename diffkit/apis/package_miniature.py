@@ -108,10 +108,11 @@ def _take_decoder(own: Any, other: str | Path) -> None:
     import torch
 
     from diffkit.apis.load_pipeline import load_pipeline
+    from diffkit.models.pipeline_parts import VAE_ENCODER
 
     theirs = load_pipeline(other, device="cpu", dtype="float32").vae.state_dict()  # type: ignore[attr-defined]
     for key, value in own.state_dict().items():
-        encodes = key.startswith(("encoder.", "quant_conv."))
+        encodes = key.startswith(VAE_ENCODER)
         if encodes and not (key in theirs and torch.equal(value.half(), theirs[key].half())):
             raise ValueError(
                 f"vae: the encoder of {other} is not the one that the UNet was trained with ({key} differs)")

@@ -12,7 +12,7 @@ from torch import Tensor
 from diffkit.models.cache import LatentCache, TextCache
 from diffkit.models.disk_rows import DiskRows
 from diffkit.models.frozen import is_frozen
-from diffkit.models.pipeline_parts import PipelineParts
+from diffkit.models.pipeline_parts import VAE_ENCODER, PipelineParts
 from diffkit.utils.encoded_stores import Kind
 from diffkit.utils.hashes import tensors_sha256
 from diffkit.utils.placeholders import placeholders
@@ -21,8 +21,6 @@ from diffkit.utils.user_cache import cache_folder
 #: Whether something is kept: in memory (True), on disk and in memory, or not at all.
 Keep = Literal[True, False, "disk"]
 _ALLOWED: tuple[Keep, ...] = (True, False, "disk")
-#: Parts of a VAE that its latents depend on.
-_ENCODER = ("encoder.", "quant_conv.")
 #: Settings of a VAE that change nothing in the distribution that it gives.
 _AFTERWARDS = ("scaling_factor", "shift_factor", "sample_size")
 
@@ -93,7 +91,7 @@ def vae_identity(model: PipelineParts) -> dict[str, Any]:
     """All that latents depend on besides the pixels: the VAE's encoder, by class, settings and weights."""
     vae: Any = model.get_submodule("vae")
     settings = {key: value for key, value in vae.config.items() if not key.startswith("_") and key not in _AFTERWARDS}
-    weights = ((name, value) for name, value in model.weights_of("vae") if name.startswith(_ENCODER))
+    weights = ((name, value) for name, value in model.weights_of("vae") if name.startswith(VAE_ENCODER))
     return {"network": type(vae).__qualname__, "settings": _sha256(settings), "weights": _digest(weights)}
 
 

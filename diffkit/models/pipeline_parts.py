@@ -15,6 +15,9 @@ from diffkit.models.resting import RestingParts
 from diffkit.registry import FAMILIES
 from diffkit.utils.native_size import native_resolution
 
+#: How the names of the parameters of a VAE begin that its latents depend on.
+VAE_ENCODER = ("encoder.", "quant_conv.")
+
 
 class PipelineParts(BaseModel):
     """Holds what a family has loaded: networks as submodules under their pipeline names, the rest beside.
@@ -79,7 +82,7 @@ class PipelineParts(BaseModel):
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters of the VAE that its latents depend on."""
         for name, parameter in self.get_submodule("vae").named_parameters():
-            if name.startswith(("encoder.", "quant_conv.")):
+            if name.startswith(VAE_ENCODER):
                 yield parameter
 
     def weights_of(self, name: str) -> Iterator[tuple[str, Tensor]]:

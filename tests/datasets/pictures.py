@@ -1,5 +1,6 @@
 """Small picture files for tests."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,4 +28,12 @@ def folder_of(path: Path, count: int, width: int = 16, height: int = 12) -> Path
     path.mkdir(parents=True, exist_ok=True)
     for index in range(count):
         noise(index, width, height).save(path / f"{index:02d}.png")
+    return path
+
+
+def folder_of_shapes(path: Path, shapes: Sequence[tuple[int, int]]) -> Path:
+    """Writes ``0.png``, ``1.png`` … with random pixels, each of its width and height."""
+    path.mkdir(parents=True, exist_ok=True)
+    for number, (width, height) in enumerate(shapes):
+        noise(number, width, height).save(path / f"{number}.png")
     return path

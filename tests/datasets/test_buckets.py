@@ -20,7 +20,7 @@ from diffkit.datasets import (
 )
 from diffkit.datasets.item_shape import bucket_rows, bucket_warnings
 from diffkit.datasets.transforms import Picture, SizedTransforms, cut_away, default_transforms
-from tests.datasets.pictures import corners, noise
+from tests.datasets.pictures import corners, folder_of_shapes, noise
 
 SHAPES = [(40, 20), (20, 40), (30, 30), (36, 27), (27, 36), (24, 32)]
 
@@ -28,11 +28,7 @@ SHAPES = [(40, 20), (20, 40), (30, 30), (36, 27), (27, 36), (24, 32)]
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFKIT_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number, (width, height) in enumerate(SHAPES):
-        noise(number, width, height).save(folder / f"{number}.png")
-    return folder
+    return folder_of_shapes(tmp_path / "photos", SHAPES)
 
 
 def concept(folder, **options):

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from diffkit.datasets import BucketSampler, ConceptDataset, Draw, ItemShape, as_draw, collate_samples
 from diffkit.datasets.bucket_sampler import fill_batches
-from tests.datasets.pictures import noise
+from tests.datasets.pictures import folder_of_shapes, noise
 from tests.engine.test_engine_distributed import finish, pair  # noqa: F401
 from tests.engine.test_engine_real_model import STOP, run
 from tests.engine.test_engine_resume import assert_same_checkpoint, logged
@@ -21,11 +21,7 @@ SHAPES = [(60, 30), (30, 60), (40, 40), (48, 36), (36, 48), (50, 50), (60, 31)]
 @pytest.fixture
 def photos(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("DIFFKIT_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number, (width, height) in enumerate(SHAPES):
-        noise(number, width, height).save(folder / f"{number}.png")
-    return folder
+    return folder_of_shapes(tmp_path / "photos", SHAPES)
 
 
 def in_buckets(photos, **dataset):

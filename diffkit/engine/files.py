@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from diffkit.utils.sizes import format_bytes as format_bytes
+from diffkit.utils.write_aside import write_aside
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -36,13 +37,7 @@ def sync(path: Path) -> None:
 
 def replace_text(path: Path, text: str) -> None:
     """Writes a text file that is never half written: the old one stays until the new one is whole."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    write_aside(path, text.encode())
 
 
 def remove(path: Path) -> None:

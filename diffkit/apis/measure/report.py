@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from diffkit.evaluation.shares import standard_error
+from diffkit.utils.write_aside import write_aside
 
 _PACKAGES = ("diffkit", "torch", "diffusers", "transformers", "peft")
 
@@ -80,9 +81,7 @@ def write_results(path: str | Path, results: Mapping[str, Any]) -> Path:
     """Writes a results file; a half written one never has its name. Numbers keep six digits."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}")
-    aside.write_text(json.dumps(_rounded(results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    aside.replace(path)
+    write_aside(path, (json.dumps(_rounded(results), indent=1, ensure_ascii=False) + "\n").encode())
     return path
 
 

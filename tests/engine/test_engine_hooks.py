@@ -301,13 +301,13 @@ def test_where_not_a_byte_is_free_the_old_config_stays_and_the_forecast_tells(tm
     train(tmp_path, 2)
     before = (tmp_path / "config.py").read_text()
     runner = Runner.from_cfg(config(tmp_path, 3))
-    original = Path.write_text
+    original = Path.write_bytes
 
-    def full(path, *args, **options):
-        original(path, "half")
+    def full(path, content):
+        original(path, b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     monkeypatch.setattr("diffkit.engine.disk.free_bytes", lambda folder: 0)
     with pytest.raises(DiskFullError, match=r"needs 1\.2 kB .*\(0 bytes\) are free"):
         runner.train()

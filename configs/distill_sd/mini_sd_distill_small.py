@@ -1,4 +1,4 @@
-"""The packaged miniature without a third of its UNet, taught by the whole one, in some twenty minutes on a CPU.
+"""The packaged miniature without a third of its UNet, taught by the whole one, in some forty minutes on a CPU.
 
 The teacher's output counts more than the drawings, for it has no noise in it. Timesteps are weighed by min-SNR: what is
 shown is decided where there is much noise.
@@ -30,11 +30,11 @@ model.update(
     cache_text=False)  # captions are worded anew in each draw; encoded together they cost less than one by one
 train_dataloader.update(batch_size=32)
 train_dataloader.dataset.update(length=2000, caption_dropout=0.12)
-train_cfg.update(max_iters=3000)
+train_cfg.update(max_iters=6000)
 optim_wrapper.optimizer.update(lr=2e-3, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
 param_scheduler = [
     dict(type=LinearLR, start_factor=0.05, begin=0, end=30, by_epoch=False),
-    dict(type=LinearLR, start_factor=1.0, end_factor=0.02, begin=1000, end=3000, by_epoch=False)]
+    dict(type=LinearLR, start_factor=1.0, end_factor=0.02, begin=2000, end=6000, by_epoch=False)]
 default_hooks.checkpoint.update(interval=500)
 custom_hooks = [dict(type=SampleHook, interval=500, prompts=[
     "a photo of a large red circle on a blue background", "a small white star at the top left",

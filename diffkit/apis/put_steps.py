@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffkit.utils.neural_compressor import hide_broken_neural_compressor
+from diffkit.utils.neural_compressor import leave_neural_compressor_out
 from diffkit.utils.step_folder import LORA_FILE, StepFolder
 
 if TYPE_CHECKING:
@@ -119,6 +119,6 @@ def _put_adapters(pipe: Any, networks: dict[str, Any], step: StepFolder, target:
         apply_adapters(networks, step, target, name=name)
     elif step.lora_file is not None:
         check_fits(networks, step, target)
-        hide_broken_neural_compressor()
+        leave_neural_compressor_out()
         read_tensors(step.lora_file)  # says what is wrong with it
         pipe.load_lora_weights(step.path, weight_name=LORA_FILE, adapter_name=name, use_safetensors=True)

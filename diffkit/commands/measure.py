@@ -88,8 +88,7 @@ def _distillation(parser: argparse.ArgumentParser) -> None:
                         help="of untrained, task, task_time, output, feature, whole and dreambooth (default: all)")
     parser.add_argument("--n", type=int, help="ordinary prompts of each seed (default: 96)")
     parser.add_argument("--heldout", type=int, metavar="COUNT", help="held-out prompts of each seed (default: 96)")
-    parser.add_argument("--share", type=float, metavar="SHARE",
-                        help="of the configs' iterations, for all arms but whole (default: 0.1)")
+    parser.add_argument("--iterations", type=int, metavar="COUNT", help="of all arms but whole (default: 300)")
     _add_trainings(parser, ordinary=64, work_dir="work_dirs/measure_distillation")
     parser.add_argument("--image", metavar="FILE", help="pictures (default: docs/images/mini_sd_distillation.png)")
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper as MMOptimWrapper
 from mmengine.optim import build_optim_wrapper
@@ -38,6 +39,7 @@ from diffkit.engine.resume_checks import once
 from diffkit.engine.seeding import derive_seed, seed_everything
 from diffkit.engine.sharding import is_sharding, shard, whole_state, whole_weights
 from diffkit.engine.trackers import guard_trackers
+from diffkit.engine.visualizer import without_figure
 from diffkit.registry import RUNNERS
 
 
@@ -125,7 +127,7 @@ class Runner(MMRunner):
 
     def build_visualizer(self, visualizer: Any = None) -> Any:
         """MMEngine's visualizer, whose trackers cannot end the training."""
-        built = super().build_visualizer(visualizer)
+        built = super().build_visualizer(without_figure(visualizer or {"type": "Visualizer", "vis_backends": [{"type": "LocalVisBackend"}]}))
         guard_trackers(built, self.logger)
         return built
 
@@ -166,7 +168,9 @@ class Runner(MMRunner):
                 once(self, "frozen_digest", model.frozen_digest)  # type: ignore[arg-type]
                 return shard(model, model_wrapper_cfg, self.optim_wrapper)
             model_wrapper_cfg = None
-        if not self.distributed or model_wrapper_cfg is not None:
+        if not self.distributed:
+            return model.to(get_device())  # MMEngine would look for batch normalisation too, of which there is none
+        if model_wrapper_cfg is not None:
             return super().wrap_model(model_wrapper_cfg, model)
         gpu = int(os.environ["LOCAL_RANK"]) if torch.cuda.is_available() else None
         return MMDistributedDataParallel(

@@ -11,7 +11,7 @@ from diffkit.export.peft_adapter import WEIGHTS_FILE
 from diffkit.export.signature import signature
 from diffkit.export.tensors import read_tensors
 from diffkit.utils.foreign_code import code_wanted
-from diffkit.utils.neural_compressor import hide_broken_neural_compressor
+from diffkit.utils.neural_compressor import leave_neural_compressor_out
 from diffkit.utils.step_folder import INFO_FILE, StepFolder
 from diffkit.utils.weight_files import pickled_files
 
@@ -76,7 +76,7 @@ def apply_adapters(components: Mapping[str, nn.Module], step: StepFolder, target
 def _load_adapter(module: Any, folder: Path, name: str, target: str) -> None:
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
-    hide_broken_neural_compressor()
+    leave_neural_compressor_out()
     active = _active_adapters(module)
     if name in getattr(module, "peft_config", {}):
         raise ValueError(f"name: an adapter {name!r} is there already.")

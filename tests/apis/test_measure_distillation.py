@@ -53,7 +53,7 @@ def test_arms_differ_in_the_weights_of_the_terms_alone(student, tmp_path):
 
 def test_a_shorter_training_moves_the_schedule_that_ends_with_it():
     cfg = load_config("mini_sd_distill_small")
-    short = load_config("mini_sd_distill_small", cfg_options=distillation.shortened(cfg, 0.1))
+    short = load_config("mini_sd_distill_small", cfg_options=distillation.shortened(cfg, cfg.train_cfg.max_iters / 10))
     assert short.train_cfg.max_iters == cfg.train_cfg.max_iters / 10
     warm_up, decay = short.param_scheduler
     assert (warm_up.begin, warm_up.end) == (cfg.param_scheduler[0].begin, cfg.param_scheduler[0].end)
@@ -66,7 +66,7 @@ def test_students_are_trained_compared_and_not_trained_twice(sd_folder, tmp_path
                  "pretrained": str(sd_folder), "cfg_options": SMALL,
                  "dreambooth_options": {name: value for name, value in SMALL.items() if "length" not in name}
                  | {"train_dataloader.dataset.class_prompt": None, "train_dataloader.dataset.num_class_images": 0},
-                 "share": 1.0, "work_dir": tmp_path / "runs", "out": tmp_path / "r", "image": tmp_path / "p.png",
+                 "iterations": 2, "work_dir": tmp_path / "runs", "out": tmp_path / "r", "image": tmp_path / "p.png",
                  "say": lambda line: None}
     text = distillation.measure_distillation(**arguments)
     results = json.loads((tmp_path / "r.json").read_text())
@@ -94,12 +94,12 @@ def test_students_are_trained_compared_and_not_trained_twice(sd_folder, tmp_path
 
 def test_the_task_alone_gets_the_time_of_what_is_taught(tmp_path, monkeypatch, sd_folder):
     run = distillation._Measurement(tmp_path / "r.json", tmp_path, {}, {"model.pretrained": str(sd_folder)}, {},
-                                    (1, 1), (1, 1, 1), 0.2, print)
-    shares = {}
-    monkeypatch.setattr(run, "student", lambda student, arm, seed, share=None: (
-        shares.update({arm: share}), {"cpu_seconds": 1.5 if arm == "feature" else 1.0})[1])
+                                    (1, 1), (1, 1, 1), 200, print)
+    lengths = {}
+    monkeypatch.setattr(run, "student", lambda student, arm, seed, iterations=None: (
+        lengths.update({arm: iterations}), {"cpu_seconds": 1.5 if arm == "feature" else 1.0})[1])
     run.same_time("small", 0)
-    assert shares == {"feature": None, "task": None, "task_time": pytest.approx(0.2 * 1.5)}
+    assert lengths == {"feature": None, "task": None, "task_time": pytest.approx(300)}
 
 
 def test_the_teacher_is_its_own_equal(sd_folder, tmp_path, monkeypatch):

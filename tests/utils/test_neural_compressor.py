@@ -1,41 +1,35 @@
-"""PEFT without a neural-compressor that is broken. What becomes of a training is in ``tests/faults``."""
+"""PEFT without neural-compressor. What becomes of a training beside a broken one is in ``tests/faults``."""
 
-import importlib.util
+import sys
 
 import pytest
+import torch
+from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import inc
 from peft.utils import quantization_utils
 
-from diffkit.utils import neural_compressor
+from diffkit.utils.neural_compressor import leave_neural_compressor_out
 
 
 @pytest.fixture(autouse=True)
-def peft_as_it_is(monkeypatch):
+def peft_finds_a_broken_one(monkeypatch):
     for module in (inc, quantization_utils):
         monkeypatch.setattr(module, "is_inc_available", lambda: True)
-    neural_compressor.hide_broken_neural_compressor.cache_clear()
-    yield
-    neural_compressor.hide_broken_neural_compressor.cache_clear()
+    monkeypatch.setitem(sys.modules, "neural_compressor.torch", None)  # an import of it fails
 
 
-def installed(monkeypatch, there):
-    spec = importlib.util.find_spec("json") if there else None
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+def with_lora():
+    return get_peft_model(torch.nn.Sequential(torch.nn.Linear(4, 4)), LoraConfig(r=2, target_modules=["0"]))
 
 
-@pytest.mark.parametrize("wanted", [("json.no_such_part", "PatchedLinear"), ("json.decoder", "no_such_class")])
-def test_a_broken_one_is_hidden_and_told_once(monkeypatch, caplog, wanted):
-    installed(monkeypatch, True)
-    monkeypatch.setattr(neural_compressor, "_WANTED", wanted)
-    assert neural_compressor.hide_broken_neural_compressor()
-    assert neural_compressor.hide_broken_neural_compressor()
-    assert not inc.is_inc_available() and not quantization_utils.is_inc_available()
-    assert caplog.text.count("cannot be imported") == 1 and "neural-compressor[pt]" in caplog.text
+def test_an_adapter_is_added_beside_a_broken_one():
+    with pytest.raises(ImportError):
+        with_lora()
+    leave_neural_compressor_out()
+    assert any("lora_A" in name for name, _ in with_lora().named_parameters())
 
 
-@pytest.mark.parametrize(("there", "wanted"), [(True, ("json.decoder", "JSONDecoder")), (False, ("no.such", "thing"))])
-def test_a_sound_one_and_none_are_left_alone(monkeypatch, caplog, there, wanted):
-    installed(monkeypatch, there)
-    monkeypatch.setattr(neural_compressor, "_WANTED", wanted)
-    assert not neural_compressor.hide_broken_neural_compressor()
-    assert inc.is_inc_available() and caplog.text == ""
+def test_a_version_of_peft_that_asks_elsewhere_is_left_alone(monkeypatch):
+    monkeypatch.delattr(quantization_utils, "is_inc_available")
+    leave_neural_compressor_out()
+    assert not hasattr(quantization_utils, "is_inc_available") and not inc.is_inc_available()

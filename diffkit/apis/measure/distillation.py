@@ -28,7 +28,7 @@ class Arm:
     Attributes:
         label: in words.
         options: values that replace those of the config, by dotted key.
-        whole: trained as long as the config says; the others for a share of that, which is enough to compare them.
+        whole: trained as long as the config says; the others shorter, which is enough to compare them.
     """
 
     label: str
@@ -64,7 +64,7 @@ def measure_distillation(
     sampling_seeds: int = 4,
     per_background: int = 2,
     ordinary: int = 64,
-    share: float = 0.1,
+    iterations: int = 300,
     pretrained: str | None = None,
     cfg_options: dict[str, Any] | None = None,
     dreambooth_options: dict[str, Any] | None = None,
@@ -88,7 +88,7 @@ def measure_distillation(
         sampling_seeds: how many seeds a model after DreamBooth is sampled with.
         per_background: pictures of its concept on each background, for each of them.
         ordinary: ordinary prompts after DreamBooth, half of them with patterns.
-        share: of the iterations of the configs, which all arms but ``whole`` are trained for; above 0 and up to 1.
+        iterations: that all arms but ``whole`` are trained for, 1 or more.
         pretrained: replaces the teacher of the configs.
         cfg_options: values that replace those of the distillation's configs, by dotted key.
         dreambooth_options: the same for those of DreamBooth.
@@ -102,17 +102,17 @@ def measure_distillation(
         The tables, as Markdown.
 
     Raises:
-        ValueError: a student or an arm is unknown, or ``share`` is none.
+        ValueError: a student or an arm is unknown, or ``iterations`` is below 1.
         RuntimeError: a training has failed.
     """
     for name, given, known in (("students", students, STUDENTS), ("arms", arms, ARMS)):
         report.check_names(name, given, known)
-    if not 0 < share <= 1:
-        raise ValueError(f"share is {share}; it must be above 0 and up to 1.")
+    if iterations < 1:
+        raise ValueError(f"iterations is {iterations}; it must be 1 or more.")
     run = _Measurement(
         Path(out).with_suffix(".json"), Path(work_dir), report.about(command, options=cfg_options or {}),
         {**(cfg_options or {}), **({"model.pretrained": pretrained} if pretrained else {})},
-        dreambooth_options or {}, (n, heldout), (sampling_seeds, per_background, ordinary), share, say)
+        dreambooth_options or {}, (n, heldout), (sampling_seeds, per_background, ordinary), iterations, say)
     for seed in seeds:
         run.teacher(students[0], seed)
         for arm in (name for name in ARMS if name in arms and name not in ("task_time", "dreambooth")):
@@ -143,10 +143,10 @@ class _Measurement:
 
     def __init__(self, file: Path, work_dir: Path, about: Mapping[str, Any], options: dict[str, Any],
                  dreambooth_options: dict[str, Any], prompts: tuple[int, int], exam: tuple[int, int, int],
-                 share: float, say: Say) -> None:
+                 iterations: int, say: Say) -> None:
         self.file, self.work_dir, self.about, self.say = file, work_dir, about, say
         self.options, self.dreambooth_options = options, dreambooth_options
-        self.prompts, self.exam, self.share = prompts, exam, share
+        self.prompts, self.exam, self.iterations = prompts, exam, iterations
 
     def config(self, student: str, arm: str, seed: int, **more: Any) -> Any:
         return self._load(STUDENTS[student][0], self._options(arm, seed, more), f"{student}_{arm}", seed)
@@ -161,16 +161,16 @@ class _Measurement:
         exam = self._exam(pretrained, seed)
         self._once(["teacher", str(seed)], exam.settings, lambda: exam.take(None))
 
-    def student(self, student: str, arm: str, seed: int, share: float | None = None) -> dict[str, Any]:
+    def student(self, student: str, arm: str, seed: int, iterations: float | None = None) -> dict[str, Any]:
         """Trains, asks and returns what was found.
 
         Args:
             student: of ``STUDENTS``.
             arm: of ``ARMS``.
             seed: of training and prompts.
-            share: of the config's iterations, instead of that of all arms.
+            iterations: instead of those of all arms but ``whole``.
         """
-        more = {} if ARMS[arm].whole else shortened(self.config(student, arm, seed), share or self.share)
+        more = {} if ARMS[arm].whole else shortened(self.config(student, arm, seed), iterations or self.iterations)
         cfg = self.config(student, arm, seed, **more)
         exam = self._exam(cfg.model.pretrained, seed)
 
@@ -186,7 +186,7 @@ class _Measurement:
     def same_time(self, student: str, seed: int) -> None:
         """The task alone, with as many steps as fit into the processor time of output and features."""
         taught, alone = (self.student(student, arm, seed) for arm in ("feature", "task"))
-        self.student(student, "task_time", seed, self.share * taught["cpu_seconds"] / alone["cpu_seconds"])
+        self.student(student, "task_time", seed, self.iterations * taught["cpu_seconds"] / alone["cpu_seconds"])
 
     def costs(self, students: Sequence[str]) -> None:
         """Parameters, multiplications and time of the UNets."""
@@ -245,9 +245,10 @@ class _Measurement:
         return found
 
 
-def shortened(cfg: Any, share: float) -> dict[str, Any]:
-    """Options that train a ``share`` as long; schedules that end with the training do so again, the others stay."""
-    options: dict[str, Any] = {"train_cfg.max_iters": max(1, round(cfg.train_cfg.max_iters * share))}
+def shortened(cfg: Any, iterations: float) -> dict[str, Any]:
+    """Options for so many iterations, rounded; schedules that end with the training do so again, the others stay."""
+    share = iterations / cfg.train_cfg.max_iters
+    options: dict[str, Any] = {"train_cfg.max_iters": max(1, round(iterations))}
     for i, schedule in enumerate(cfg.param_scheduler):
         if schedule.get("end") == cfg.train_cfg.max_iters:
             options[f"param_scheduler.{i}.begin"] = round(schedule.begin * share)

@@ -22,7 +22,7 @@ from diffkit.models.tuners.adapter_kinds import (
 from diffkit.models.tuners.base import Tuner
 from diffkit.registry import TUNERS
 from diffkit.utils.near import did_you_mean
-from diffkit.utils.neural_compressor import hide_broken_neural_compressor
+from diffkit.utils.neural_compressor import leave_neural_compressor_out
 
 if TYPE_CHECKING:
     from diffkit.models.latent_diffusion import LatentDiffusion
@@ -90,7 +90,7 @@ class LoRATuner(Tuner):
 
     def apply(self, model: "LatentDiffusion") -> None:
         self.check(model.components)
-        hide_broken_neural_compressor()
+        leave_neural_compressor_out()
         module: Any = self.module(model)
         before = {id(parameter): parameter.requires_grad for parameter in module.parameters()}
         module.add_adapter(peft_config(self.kind, self.target_modules, self.rank, self.alpha, self.dropout, self.init,

@@ -3,6 +3,7 @@
 import argparse
 
 from diffkit.commands.arguments import add_config, add_launcher, add_work_dir
+from diffkit.utils.lasting import lasting_objects
 from diffkit.utils.overrides import parse_overrides
 
 
@@ -27,7 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Trains."""
-    from diffkit.apis.train import train
+    with lasting_objects():
+        import diffkit.datasets  # noqa: F401
+        import diffkit.engine  # noqa: F401
+        import diffkit.models  # noqa: F401
+        from diffkit.apis.train import train
 
     train(
         args.config,

@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Trains."""
     with lasting_objects():
-        import diffkit.datasets  # noqa: F401
-        import diffkit.engine  # noqa: F401
+        import diffkit.datasets
+        import diffkit.engine
         import diffkit.models  # noqa: F401
         from diffkit.apis.train import train
 

@@ -42,7 +42,6 @@ from diffkit.engine.trackers import guard_trackers
 from diffkit.engine.visualizer import without_figure
 from diffkit.registry import RUNNERS
 
-
 @RUNNERS.register_module(name="DiffkitRunner")
 class Runner(MMRunner):
     """Trains and tests what a config describes.
@@ -127,7 +126,7 @@ class Runner(MMRunner):
 
     def build_visualizer(self, visualizer: Any = None) -> Any:
         """MMEngine's visualizer, whose trackers cannot end the training."""
-        built = super().build_visualizer(without_figure(visualizer or {"type": "Visualizer", "vis_backends": [{"type": "LocalVisBackend"}]}))
+        built = super().build_visualizer(without_figure(visualizer))
         guard_trackers(built, self.logger)
         return built
 

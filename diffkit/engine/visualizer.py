@@ -38,7 +38,12 @@ class _Later:
 
 
 def without_figure(visualizer: Any) -> Any:
-    """The settings of a visualizer, of MMEngine's own type with :class:`LateVisualizer` in its place."""
+    """The settings of a visualizer, of MMEngine's own type with :class:`LateVisualizer` in its place.
+
+    None stands for MMEngine's default, which writes into the work folder; a visualizer of another type stays.
+    """
+    if visualizer is None:
+        return {"type": LateVisualizer, "vis_backends": [{"type": "LocalVisBackend"}]}
     if isinstance(visualizer, dict) and visualizer.get("type") in (Visualizer, "Visualizer", "mmengine.Visualizer"):
         return {**visualizer, "type": LateVisualizer}
     return visualizer

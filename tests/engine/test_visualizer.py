@@ -46,5 +46,11 @@ def test_only_mmengines_own_is_replaced(kind):
     assert without_figure({"type": kind, "vis_backends": backends}) == {
         "type": LateVisualizer, "vis_backends": backends}
     built = Other()
-    for left in ({"type": Other}, {"type": "Other"}, built, None):
+    for left in ({"type": Other}, {"type": "Other"}, built):
         assert without_figure(left) is left
+
+
+def test_the_default_is_made_anew_each_time():
+    assert without_figure(None) == {"type": LateVisualizer, "vis_backends": [{"type": "LocalVisBackend"}]}
+    without_figure(None)["vis_backends"][0]["save_dir"] = "of another run"
+    assert without_figure(None)["vis_backends"] == [{"type": "LocalVisBackend"}]

@@ -42,6 +42,7 @@ from diffkit.engine.trackers import guard_trackers
 from diffkit.engine.visualizer import without_figure
 from diffkit.registry import RUNNERS
 
+
 @RUNNERS.register_module(name="DiffkitRunner")
 class Runner(MMRunner):
     """Trains and tests what a config describes.

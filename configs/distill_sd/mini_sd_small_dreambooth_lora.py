@@ -5,4 +5,4 @@ from mmengine.config import read_base
 with read_base():
     from ..dreambooth.mini_sd_dreambooth_lora import *
 
-model.update(pretrained="work_dirs/mini_sd_distill_small/step2999")
+model.update(pretrained="work_dirs/mini_sd_distill_small/step5999")

@@ -18,6 +18,8 @@ MOST_PHOTOS = 50
 MOST_BYTES = 25_000_000
 #: Of one picture: more than the cameras of phones have.
 MOST_PIXELS = 64_000_000
+#: Pixels of the shorter side: below that nobody could say what a picture shows.
+LEAST_SIDE = 16
 #: Sets that are kept; the oldest is dropped for a new one.
 MOST_SETS = 8
 
@@ -73,7 +75,7 @@ class Photos:
             ``name`` in the set, ``width`` and ``height`` in pixels.
 
         Raises:
-            FieldError: it is too large, no picture, damaged, there already, or one too many.
+            FieldError: it is too large or too small, no picture, damaged, there already, or one too many.
         """
         from diffkit.datasets.image_file import BadImageError, decode_image, printable
 
@@ -86,6 +88,9 @@ class Photos:
             picture = decode_image(io.BytesIO(data), MOST_PIXELS)
         except BadImageError as error:
             raise FieldError("photos", f"{shown}: {error}") from None
+        if min(picture.size) < LEAST_SIDE:
+            raise FieldError("photos", f"{shown} has {picture.width}x{picture.height} pixels; allowed: {LEAST_SIDE} or "
+                             "more on each side")
         digest = hashlib.sha256(data).hexdigest()
         with self._lock:
             photos = self._get(key)

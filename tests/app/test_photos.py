@@ -50,6 +50,8 @@ def test_limits(photos, monkeypatch):
         photos.add(key, "a.png", picture(size=(50, 50)))
     with pytest.raises(FieldError, match="has 6000 bytes; allowed: 5000"):
         photos.add(key, "a.png", picture() + b"\0" * (6000 - len(picture())))
+    with pytest.raises(FieldError, match="has 40x1 pixels; allowed: 16 or more"):
+        photos.add(key, "a.png", picture(size=(40, 1)))
     first = photos.add(key, "a.png", picture())["name"]
     with pytest.raises(FieldError, match=r"b.png is there already"):
         photos.add(key, "b.png", picture())

@@ -14,14 +14,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
     add: dict[str, Callable[[argparse.ArgumentParser], None]] = {
         "mini-sd": _miniature, "mini-sdxl": _mini_sdxl, "concept-gate": _concept_gate, "dreambooth": _dreambooth,
-        "personalisation": _personalisation, "distillation": _distillation, "consistency": _consistency,
-        "teacher-memory": _teacher_memory, "student-steps": _student_steps,
+        "personalisation": _personalisation, "distillation": _distillation, "chain": _chain,
+        "consistency": _consistency, "teacher-memory": _teacher_memory, "student-steps": _student_steps,
         "quantization": _quantization, "int8-speed": _int8_speed}
     helps = {
         "mini-sd": "what the miniature paints, what its VAE keeps, how fast it is",
         "mini-sdxl": "the same of mini-sdxl",
         "concept-gate": "which concepts it can be taught",
         "dreambooth": "DreamBooth with and without prior pictures and caption dropout",
+        "chain": "distil, personalise, quantise: what each part leaves of the subject, in both orders",
         "int8-speed": "how fast and how small quantised UNets are, beside other number formats",
         "consistency": "pictures in few steps, before and after consistency distillation",
         "teacher-memory": "bytes that a teacher takes, and what each way to save some of them saves",
@@ -91,6 +92,17 @@ def _distillation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--iterations", type=int, metavar="COUNT", help="of all arms but whole (default: 300)")
     _add_trainings(parser, ordinary=64, work_dir="work_dirs/measure_distillation")
     parser.add_argument("--image", metavar="FILE", help="pictures (default: docs/images/mini_sd_distillation.png)")
+
+
+def _chain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rows", nargs="+", metavar="NAME",
+                        help="of teacher_lora, student_lora, student_lora_int8, personal_first and personal_first_int8 "
+                             "(default: all)")
+    parser.add_argument("--student", metavar="DIR",
+                        help="a step folder of mini_sd_distill_small; without it the config is trained")
+    parser.add_argument("--per-background", type=int, metavar="COUNT",
+                        help="pictures of the concept on each background, for each sampling seed (default: 2)")
+    _add_trainings(parser, ordinary=64, work_dir="work_dirs/measure_chain")
 
 
 def _quantization(parser: argparse.ArgumentParser) -> None:
@@ -174,6 +186,8 @@ def run(args: argparse.Namespace) -> None:
         )
     elif args.kind == "distillation":
         from diffkit.apis.measure.distillation import measure_distillation as measure  # type: ignore[assignment]
+    elif args.kind == "chain":
+        from diffkit.apis.measure.chain import measure_chain as measure  # type: ignore[assignment]
     elif args.kind == "student-steps":
         from diffkit.apis.measure.student_steps import measure_student_steps as measure  # type: ignore[assignment]
     elif args.kind == "quantization":

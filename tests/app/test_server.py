@@ -31,7 +31,8 @@ def app(tmp_path_factory):
 
 def ask(server, method, path, body=None, **headers):
     """Status, headers and content of an answer; a header that is None is not sent."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=300)  # the first answer imports the models
+    # the first answer imports the models, which takes long on a busy machine
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=300)
     sent = {"Host": f"127.0.0.1:{server.server_port}"} | ({"X-Diffkit": "1"} if method == "POST" else {})
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
     connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)

@@ -1,14 +1,13 @@
 """Distillation of a miniature: students without training, and with more and more of what a teacher tells them."""
 
-import fcntl
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from diffkit.apis.measure import report
 from diffkit.apis.measure.distillation_report import distillation_table
+from diffkit.apis.measure.entries import Entries
 from diffkit.apis.measure.exam import Exam, exam_subjects
 from diffkit.apis.measure.pictures import Say
 from diffkit.apis.measure.student_costs import costs_of
@@ -144,7 +143,8 @@ class _Measurement:
     def __init__(self, file: Path, work_dir: Path, about: Mapping[str, Any], options: dict[str, Any],
                  dreambooth_options: dict[str, Any], prompts: tuple[int, int], exam: tuple[int, int, int],
                  iterations: int, say: Say) -> None:
-        self.file, self.work_dir, self.about, self.say = file, work_dir, about, say
+        self.file, self.work_dir, self.say = file, work_dir, say
+        self.entries = Entries(file, work_dir / ".results.lock", about)
         self.options, self.dreambooth_options = options, dreambooth_options
         self.prompts, self.exam, self.iterations = prompts, exam, iterations
 
@@ -159,7 +159,7 @@ class _Measurement:
     def teacher(self, student: str, seed: int) -> None:
         pretrained = self.config(student, "feature", seed).model.pretrained
         exam = self._exam(pretrained, seed)
-        self._once(["teacher", str(seed)], exam.settings, lambda: exam.take(None))
+        self.entries.once(["teacher", str(seed)], exam.settings, lambda: exam.take(None))
 
     def student(self, student: str, arm: str, seed: int, iterations: float | None = None) -> dict[str, Any]:
         """Trains, asks and returns what was found.
@@ -181,7 +181,8 @@ class _Measurement:
             step, spent = train_apart(cfg, STUDENTS[student][0], self._options(arm, seed, more))
             return {"iterations": cfg.train_cfg.max_iters, **spent, **exam.take(step)}
 
-        return self._once(["runs", f"{student}_{arm}", str(seed)], {"recipe": recipe(cfg), **exam.settings}, found)
+        known_by = {"recipe": recipe(cfg), **exam.settings}
+        return self.entries.once(["runs", f"{student}_{arm}", str(seed)], known_by, found)
 
     def same_time(self, student: str, seed: int) -> None:
         """The task alone, with as many steps as fit into the processor time of output and features."""
@@ -192,8 +193,8 @@ class _Measurement:
         """Parameters, multiplications and time of the UNets."""
         configs = {student: self.config(student, "untrained", 0) for student in students}
         teacher = next(iter(configs.values())).model.pretrained
-        self._once(["costs"], {"weights": report.pretrained_digest(teacher), "students": sorted(students)},
-                   lambda: costs_of(teacher, configs))
+        self.entries.once(["costs"], {"weights": report.pretrained_digest(teacher), "students": sorted(students)},
+                          lambda: costs_of(teacher, configs))
 
     def dreambooth(self, student: str | None, seed: int, taught_with: int = 0) -> None:
         """DreamBooth on the teacher (None), or on the student that was taught to the end with a seed."""
@@ -213,7 +214,7 @@ class _Measurement:
             step, spent = train_apart(cfg, name, options)
             return {**spent, **exam.take([step])}
 
-        self._once(["dreambooth", label, str(seed)], {"recipe": recipe(cfg), **exam.settings}, found)
+        self.entries.once(["dreambooth", label, str(seed)], {"recipe": recipe(cfg), **exam.settings}, found)
 
     def _exam(self, pretrained: str, seed: int) -> StudentExam:
         return StudentExam(pretrained, *self.prompts, seed, self.work_dir / "teacher", self.say)
@@ -226,24 +227,6 @@ class _Measurement:
 
         return load_config(name, work_dir=self.work_dir / where / f"seed{seed}", cfg_options=options)
 
-    def _once(self, path: Sequence[str], key: Mapping[str, Any], find: Any) -> dict[str, Any]:
-        """What the file has under ``path`` for the same ``key``, or else what ``find`` finds, which is then written.
-
-        The file is read again before it is written: several commands may share the work.
-        """
-        known = _at(report.read_results(self.file), path)
-        if known.get("known_by") == key:
-            return known
-        found = {"known_by": dict(key), **find()}
-        with _locked(self.work_dir / ".results.lock"):
-            results = {"runs": {}, **report.read_results(self.file), "about": self.about}
-            place: Any = results
-            for name in path[:-1]:
-                place = place.setdefault(name, {})
-            place[path[-1]] = found
-            report.write_results(self.file, results)
-        return found
-
 
 def shortened(cfg: Any, iterations: float) -> dict[str, Any]:
     """Options for so many iterations, rounded; schedules that end with the training do so again, the others stay."""
@@ -254,18 +237,3 @@ def shortened(cfg: Any, iterations: float) -> dict[str, Any]:
             options[f"param_scheduler.{i}.begin"] = round(schedule.begin * share)
             options[f"param_scheduler.{i}.end"] = options["train_cfg.max_iters"]
     return options
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Waits until no other command has this lock."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _at(results: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
-    for name in path:
-        results = results.get(name, {})
-    return results

@@ -11,8 +11,7 @@ from diffkit.apis.measure.exam import Exam, exam_subjects
 from diffkit.apis.measure.pictures import Say
 from diffkit.apis.measure.quantization_exam import QuantizationExam
 from diffkit.apis.measure.quantization_report import quantization_table
-from diffkit.apis.measure.training import recipe, train_once
-from diffkit.utils.step_folder import QUANTIZED_UNET
+from diffkit.apis.measure.training import integer_bytes, recipe, train_once
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def measure_quantization(
                 say(f"{ARMS[name].bits}, {ARMS[name].label}: seed {seed}")
                 step, spent = train_once(cfg)
                 taken = measured.word_exam(name, seed, step, sampling_seeds) if ARMS[name].after else exam.take(step)
-                runs[str(seed)] = {"recipe": recipe(cfg), **spent, **_files(step), **taken}
+                runs[str(seed)] = {"recipe": recipe(cfg), **spent, "bytes": integer_bytes(step), **taken}
             report.write_results(file, results)
     text = quantization_table(results, ARMS)
     file.with_suffix(".md").write_text(text, encoding="utf-8")
@@ -162,9 +161,3 @@ class _Measured:
         exam = Exam(self.pretrained or "mini-sd", exam_subjects(cfg.test_dataloader.dataset), sampling_seeds, 2, 2,
                     self.say)
         return {"word": {"float": exam.take([word])["concept"], "quantized": exam.take([word, step])["concept"]}}
-
-
-def _files(step: Path) -> dict[str, int]:
-    """``bytes``: of the quantised UNet's tensors and their description, the proof left out."""
-    folder = step / QUANTIZED_UNET
-    return {"bytes": sum((folder / name).stat().st_size for name in ("quantized.safetensors", "quantization.json"))}

@@ -114,3 +114,11 @@ def what_it_left(step: Path) -> dict[str, int]:
         kept += ([folder.lora_file] if folder.lora_file is not None
                  else [file for part in folder.adapters.values() for file in part.glob("*.safetensors")])
     return {"trained": trained, "bytes": sum(file.stat().st_size for file in kept)}
+
+
+def integer_bytes(step: Path) -> int:
+    """Bytes of a step folder's quantised UNet: its tensors and their description, the proof left out."""
+    from diffkit.export.quantized import INFO_FILE, WEIGHTS_FILE
+    from diffkit.utils.step_folder import QUANTIZED_UNET
+
+    return sum((step / QUANTIZED_UNET / name).stat().st_size for name in (WEIGHTS_FILE, INFO_FILE))

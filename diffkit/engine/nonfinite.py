@@ -1,6 +1,7 @@
 """Values that are not finite: where they come from, and that no checkpoint holds any."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from diffkit.engine.errors import NonFiniteError
 from diffkit.engine.files import files_below
 from diffkit.engine.seeding import preserved_randomness
 from diffkit.export.tensors import names_not_finite
+
+#: Values that are read at once to look for those that are not finite.
+AT_ONCE = 8_000_000
 
 
 def culprits(runner: Any) -> list[str]:
@@ -48,10 +52,26 @@ def check_finite_files(folder: Path, step: int) -> None:
     """
     for path in files_below(folder):
         if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                prefix = f"{path.relative_to(folder).as_posix()}: "
-                for name in file.keys():  # noqa: SIM118
-                    check_finite({prefix + name: file.get_tensor(name)}, step)
+            prefix = f"{path.relative_to(folder).as_posix()}: "
+            for names in _portions(path):
+                with safe_open(path, framework="pt") as file:  # what was read is in memory until it is closed
+                    for name in names:
+                        check_finite({prefix + name: file.get_tensor(name)}, step)
+
+
+def _portions(path: Path) -> Iterator[list[str]]:
+    """The names of a safetensors file, so many at once that their tensors have about ``AT_ONCE`` values."""
+    portion: list[str] = []
+    values = 0
+    with safe_open(path, framework="pt") as file:
+        for name in file.keys():  # noqa: SIM118
+            portion.append(name)
+            values += math.prod(file.get_slice(name).get_shape())
+            if values >= AT_ONCE:
+                yield portion
+                portion, values = [], 0
+    if portion:
+        yield portion
 
 
 def _bad_pictures(runner: Any, iteration: int) -> list[str]:

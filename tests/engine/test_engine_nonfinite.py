@@ -1,6 +1,9 @@
 """What is not finite: the pictures are named, and neither state nor files of a checkpoint hold it."""
 
+import subprocess
+import sys
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -114,3 +117,32 @@ def test_files_that_hold_it_are_named(tmp_path):
     save_file({"x": torch.ones(2), "y": torch.tensor([float("inf")])}, tmp_path / "unet/bad.safetensors")
     with pytest.raises(NonFiniteError, match=r"first: unet/bad\.safetensors: y\)"):
         check_finite_files(tmp_path, 3)
+
+
+_LOOK = """
+import sys
+from pathlib import Path
+from diffkit.engine import nonfinite
+nonfinite.AT_ONCE = int(sys.argv[2])
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+seen = [resident()]
+check = nonfinite.check_finite
+nonfinite.check_finite = lambda tensors, step: (check(tensors, step), seen.append(resident()))
+nonfinite.check_finite_files(Path(sys.argv[1]), 3)
+print(max(seen) - seen[0], len(seen))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="the system does not say how much is resident")
+def test_a_file_is_not_in_memory_as_a_whole_while_it_is_looked_through(tmp_path):
+    save_file({f"part{i}": torch.ones(1_000_000) for i in range(24)}, tmp_path / "weights.safetensors")
+    taken = []
+    for at_once in (10**9, 4_000_000):
+        command = [sys.executable, "-c", _LOOK, str(tmp_path), str(at_once)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        more, looks = map(int, done.stdout.split())
+        assert looks == 25
+        taken.append(more)
+    assert taken[0] > 90e6, "all of it at once"
+    assert taken[1] < 40e6, "four tensors at once"

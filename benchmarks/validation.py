@@ -44,17 +44,10 @@ def peer_validation(script: Path, at: Setting, pictures: int, side: int) -> Call
 
 def own_sampling(at: Setting, work_dir: Path, pictures: int, side: int) -> Callable[[int | None], Any]:
     """diffkit's pictures during a training, with its hook; the argument is the number of steps, None the default."""
-    runner = training("lora", at, work_dir, {"custom_hooks": [
-        {"type": "SampleHook", "prompts": [PROMPT] * pictures, "height": side, "width": side, "before_train": False,
-         "compare_base": False}]})
-    return runner_sampling(runner)
-
-
-def runner_sampling(runner: Any) -> Callable[[int | None], Any]:
-    """Calls the sampling of a runner's hook."""
     from diffkit.engine.hooks import SampleHook
 
-    hook = next(hook for hook in runner.hooks if isinstance(hook, SampleHook))
+    runner = training("lora", at, work_dir)  # steps from outside run no hook that works now and then: this one is called
+    hook = SampleHook([PROMPT] * pictures, height=side, width=side, before_train=False, compare_base=False)
 
     def sample(steps: int | None) -> Any:
         hook.settings["num_inference_steps"] = steps

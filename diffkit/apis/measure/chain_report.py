@@ -16,10 +16,10 @@ _HEAD = ("chain", "seeds", "hit", "of the whole model's", "ordinary prompts", "U
 #: What is compared: in words, the row, and that which it is held against.
 _COMPARED = (
     ("the student instead of the whole model", "student_lora", WHOLE),
-    ("its integers instead of floats", "student_lora_int8", "student_lora"),
-    ("the student as integers instead of the whole model", "student_lora_int8", WHOLE),
+    ("distilled first: integers instead of floats", "student_lora_int8", "student_lora"),
+    ("the student as integers instead of the whole model as floats", "student_lora_int8", WHOLE),
     ("personalised before it is distilled, instead of after", "personal_first", "student_lora"),
-    ("its integers instead of floats", "personal_first_int8", "personal_first"),
+    ("personalised first: integers instead of floats", "personal_first_int8", "personal_first"),
 )
 
 

@@ -46,7 +46,7 @@ def own_sampling(at: Setting, work_dir: Path, pictures: int, side: int) -> Calla
     """diffkit's pictures during a training, with its hook; the argument is the number of steps, None the default."""
     from diffkit.engine.hooks import SampleHook
 
-    runner = training("lora", at, work_dir)  # steps from outside run no hook that works now and then: this one is called
+    runner = training("lora", at, work_dir)  # such a runner has no hook that works now and then: this one is called
     hook = SampleHook([PROMPT] * pictures, height=side, width=side, before_train=False, compare_base=False)
 
     def sample(steps: int | None) -> Any:

@@ -166,7 +166,7 @@ def test_the_tables_say_what_was_found():
     assert "| 1.10 | 20 | 30 | 1030 |" in text
     assert "| the student instead of the whole model | 2 | -0.090 ± 0.090 | -0.300 ± 0.041 |" in text
     assert "| distilled first: integers instead of floats | 1 | +0.000 ± 0.042 |" in text
-    assert "Of 1 trainings of integers 1 left the calibrated model" in text
+    assert "In 1 of 1 trainings of integers the calibrated model was kept" in text
     assert "personalised, distilled" not in text and "Made by `the command`" in text
 
 

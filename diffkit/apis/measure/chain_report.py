@@ -103,8 +103,8 @@ def _notes(runs: Mapping[str, SeedRuns], student: Mapping[str, Any]) -> str:
     seconds = (f"The student was distilled once, for all seeds, in {student['cpu_seconds']:.0f} CPU seconds"
                if "cpu_seconds" in student else "What the student's distillation took is not known")
     kept = [run["kept"] for run in every if "kept" in run]
-    integers = (f" Of {len(kept)} trainings of integers {kept.count('calibrated')} left the calibrated model, for they "
-                "brought it no nearer to the float one." if kept else "")
+    integers = (f" In {kept.count('calibrated')} of {len(kept)} trainings of integers the calibrated model was kept, "
+                "because training brought it no nearer to the float one." if kept else "")
     return (
         f"*Hit* is the share of pictures asked for `{', '.join(exam['concepts'])}` that show it, of "
         f"{exam['pictures_of_each_concept']} for each seed; ordinary prompts are {exam['ordinary_prompts']}, right in "

@@ -7,6 +7,7 @@ as if nothing had happened.
 """
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from PIL import Image
 
 from diffkit.datasets.image_file import printable
 from diffkit.datasets.image_folder import FolderListing, scan_folder
+from diffkit.utils.write_aside import write_aside
 
 RECIPE = "prior.json"
 METADATA = "metadata.jsonl"
@@ -98,7 +100,9 @@ def save_prior(root: Path, job: PriorJob, image: Image.Image) -> Path:
     if path.exists():
         return path
     _append_line(root / METADATA, {"file_name": path.name, "text": job.prompt, "seed": job.seed})
-    _write_aside(path, lambda aside: image.save(aside, format="PNG"))
+    content = io.BytesIO()
+    image.save(content, format="PNG")
+    write_aside(path, content.getvalue())
     return path
 
 
@@ -146,7 +150,7 @@ def write_recipe(root: Path, recipe: Mapping[str, Any]) -> None:
     path = root / RECIPE
     if not path.exists():
         text = json.dumps(recipe, indent=2, ensure_ascii=False) + "\n"
-        _write_aside(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+        write_aside(path, text.encode())
 
 
 def share(jobs: Sequence[PriorJob], rank: int, world_size: int) -> list[PriorJob]:
@@ -169,12 +173,3 @@ def _lacks_newline(path: Path) -> bool:
             return False
         file.seek(-1, os.SEEK_END)
         return file.read(1) != b"\n"
-
-
-def _write_aside(path: Path, write: Any) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(aside)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -7,8 +7,6 @@ Only sound files are remembered. A file of the cache that cannot be read or is n
 
 import hashlib
 import json
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from mmengine.logging import print_log
 from diffkit.datasets.image_file import FORMATS, MAX_BYTES, MAX_PIXELS, MAX_SCANS, printable
 from diffkit.datasets.transforms import AspectBuckets, Compose, Size, SizedTransforms, Transform
 from diffkit.utils.user_cache import cache_folder
+from diffkit.utils.write_aside import write_aside
 from diffkit.version import __version__
 
 _FORMAT = 2
@@ -59,14 +58,10 @@ class VerifiedFiles:
         if self.path is None or self._sound == self._known:
             return
         content = {"format": _FORMAT, "rules": self.rules, "sound": dict(sorted(self._sound.items()))}
-        aside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
-            aside.replace(self.path)
+            write_aside(self.path, (json.dumps(content, indent=0) + "\n").encode())
         except OSError as error:
-            with suppress(OSError):
-                aside.unlink()
             print_log(
                 f"the images will be verified again at the next start: {printable(self.path)} cannot be written "
                 f"({error.strerror or error})", logger="current")

@@ -1,6 +1,7 @@
 """Prior pictures: only what is missing is made, and nothing of the user's is touched."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,11 +96,13 @@ def test_saving_the_same_picture_twice_changes_nothing(tmp_path):
 def test_a_failed_save_leaves_no_half_picture(tmp_path, monkeypatch):
     prior = PriorImages(tmp_path, 1, ("a",))
 
-    def fail(image, file, **options):
-        file.write_bytes(b"half")
+    original = Path.write_bytes
+
+    def fail(path, content):
+        original(path, b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="No space left"):
         save_prior(tmp_path, prior.plan(0)[0], noise())
     assert [path.name for path in tmp_path.iterdir()] == ["metadata.jsonl"] and prior.deficit() == 1
